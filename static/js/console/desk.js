@@ -1,0 +1,228 @@
+import { VERSIONED } from "./facts.js";
+import { Announcer } from "./announcer.js";
+import { fillAssistants, findAssistant } from "./assistants.js";
+import { CloseDialog } from "./close.js";
+import { Composer } from "./composer.js";
+import { Connection } from "./connection.js";
+import { showConnection } from "./connection_state.js";
+import { Foot, showProblem } from "./foot.js";
+import { List } from "./list.js";
+import { authorLabel } from "./names.js";
+import { showNoSeat } from "./no_seat.js";
+import { Opening } from "./opening.js";
+import { Outbox } from "./outbox.js";
+import { currentRoute, goTo, leaveConversation } from "./route.js";
+import { Screen } from "./screen.js";
+import { Transcript } from "./transcript.js";
+import { Typing } from "./typing.js";
+import { Unsent } from "./unsent.js";
+import { Watching } from "./watching.js";
+
+const part = (id) => document.getElementById(id);
+
+/** The agent's desk: puts the parts together and says what follows from what. */
+export class Desk {
+  constructor(data) {
+    this.data = data;
+    this.team = null;
+    this.place = { me: null, assistant: null };
+    this.makeParts();
+    this.makeViews();
+    this.listen();
+  }
+
+  makeParts() {
+    this.unsent = new Unsent(this.data.user.id);
+    this.connection = new Connection({ onState: (state) => this.connectionChanged(state), onFact: (name, fact) => this.hear(name, fact), onLive: () => this.live() });
+    this.watching = new Watching({ connection: this.connection, onChange: () => this.screen.changed(), onRefused: (refusal) => this.watchRefused(refusal) });
+    this.opening = new Opening({
+      connection: this.connection,
+      onChange: () => this.screen.changed(),
+      onLines: (lines) => this.linesCame(lines),
+      onMissing: () => this.screen.missing(),
+    });
+    this.typing = new Typing({ me: () => this.place.me, onChange: () => this.screen.changed() });
+    this.outbox = new Outbox({ unsent: this.unsent, onChange: () => this.screen.changed(), post: (send) => this.post(send) });
+  }
+
+  makeViews() {
+    this.announcer = new Announcer(part("announcer"));
+    this.list = new List({ element: part("conversations"), pill: part("new-conversations"), onOpen: (id) => this.openConversation(id) });
+    this.transcript = new Transcript({
+      scroller: part("transcript"),
+      onOlder: () => this.opening.older(),
+      onSeen: () => this.screen.seen(),
+      onRetry: (clientId) => this.outbox.retry(clientId),
+      onDiscard: (clientId) => this.outbox.discard(clientId),
+    });
+    this.composer = new Composer({ unsent: this.unsent, onSend: (id, text) => this.send(id, text), onTyping: (id, isTyping) => this.tellTyping(id, isTyping) });
+    this.foot = new Foot({ composer: this.composer, onTakeOver: () => this.takeOver() });
+    this.closing = new CloseDialog({ onClose: (id, outcomeId, note) => this.close(id, outcomeId, note) });
+    this.screen = new Screen(this);
+  }
+
+  listen() {
+    part("assistant").addEventListener("change", (event) => this.pick(event.target.value));
+    part("close-conversation").addEventListener("click", () => this.closing.ask(this.opening.id, this.team.outcomes));
+    part("back").addEventListener("click", () => leaveConversation(this.place.assistant.id));
+    part("check-again").addEventListener("click", () => location.reload());
+    part("more-conversations").addEventListener("click", () => this.watching.more().catch(() => {}));
+    part("sign-out").form.addEventListener("submit", () => this.unsent.forgetAll());
+    for (const radio of document.querySelectorAll("input[name=filter]")) radio.addEventListener("change", () => this.filter(radio.value));
+    for (const moved of ["popstate", "hashchange"]) addEventListener(moved, () => this.follow());
+    document.addEventListener("visibilitychange", () => this.screen.changed());
+  }
+
+  open() {
+    fillAssistants(part("assistant"), this.data.teams);
+    this.connection.open();
+    this.follow();
+  }
+
+  // --- where we are ---
+
+  /** Makes the desk show what the address says. */
+  follow() {
+    const route = currentRoute();
+    const found = findAssistant(this.data.teams, route.assistantId);
+    if (!found) return this.screen.noAssistants();
+    if (found.assistant.id !== this.place.assistant?.id) this.sit(found);
+    if (this.screen.isNotice("no-seat")) return;
+    const id = route.assistantId === found.assistant.id ? route.conversationId : null;
+    if (id !== this.opening.id) this.turnTo(id);
+  }
+
+  sit({ team, assistant }) {
+    this.team = team;
+    this.place = { me: team.member_id, assistant };
+    this.turnTo(null);
+    this.list.reset();
+    this.typing.stopAll();
+    part("assistant").value = assistant.id;
+    part("settings").href = `/teams/${encodeURIComponent(team.id)}/`;
+    this.screen.showDesk();
+    this.watching.start(assistant, team.member_id);
+    if (team.seat !== "held") this.showNoSeat();
+  }
+
+  pick(assistantId) {
+    goTo(assistantId, null);
+    this.follow();
+  }
+
+  filter(name) {
+    this.list.reset();
+    this.watching.show(name);
+  }
+
+  openConversation(id) {
+    goTo(this.place.assistant.id, id);
+    this.follow();
+  }
+
+  turnTo(id) {
+    showProblem(null);
+    this.transcript.clear();
+    this.announcer.clear();
+    if (id) this.opening.open(id);
+    else this.opening.leave();
+    this.screen.turned();
+  }
+
+  showNoSeat() {
+    this.watching.stop();
+    this.opening.leave();
+    showNoSeat(this.team);
+    this.screen.notice("no-seat");
+  }
+
+  watchRefused(refusal) {
+    // The page was made while there was a seat; the holders that it knows may be old, "Check again" brings new ones.
+    if (refusal.code === "no_seat") this.showNoSeat();
+    else this.screen.missing();
+  }
+
+  // --- what comes ---
+
+  connectionChanged(state) {
+    showConnection(part("connection"), state);
+    this.foot?.live(state.name === "live");
+    if (state.name !== "live") this.typing?.stopAll();
+  }
+
+  /** A new connection knows nothing of what we watched: ask for all of it again, from what we hold. */
+  live() {
+    this.watching.fetch();
+    this.opening.fetch();
+    this.outbox.resume();
+  }
+
+  hear(name, fact) {
+    if (name === "typing_changed") return this.typing.hear(fact);
+    if (name === "seats_changed" && this.screen.isNotice("no-seat")) return location.reload();
+    if (name === "message_posted") this.typing.stop(fact.conversation_id, fact.message.author);
+    if (name === "conversation_taken_over") this.takenOver(fact);
+    if (name === "conversation_closed") this.closing.dismiss(fact.conversation_id);
+    if (VERSIONED.includes(name)) this.watching.hear(name, fact);
+    if (VERSIONED.includes(name) || name.startsWith("draft_")) this.opening.hear(name, fact);
+  }
+
+  linesCame(lines) {
+    const { conversation } = this.opening.opened;
+    const others = lines.filter((line) => line.agent?.id !== this.place.me || line.author !== "agent");
+    for (const line of others) this.announcer.say(`${authorLabel(line, conversation, this.place)}: ${line.text}`);
+    this.transcript.came(others.length);
+  }
+
+  takenOver({ conversation_id: id, conversation }) {
+    this.typing.stop(id, "assistant");
+    if (id !== this.opening.id) return;
+    const isMine = conversation.owner?.id === this.place.me;
+    this.announcer.say(isMine ? "You have this conversation now." : `${conversation.owner?.name} took over this conversation.`);
+  }
+
+  // --- what the agent does ---
+
+  /** The screen changes by the fact, as everybody's does; here only a refusal has something to say. */
+  async takeOver() {
+    if (!this.connection.isLive) return;
+    showProblem(null);
+    const { id } = this.opening;
+    try {
+      const { conversation } = await this.connection.ask("take_over", { conversation_id: id });
+      if (id !== this.opening.id) return;
+      this.screen.focusComposerOnce();
+      if (this.opening.opened.conversation?.version < conversation.version) setTimeout(() => this.catchUpTo(id, conversation.version), 1500);
+    } catch (refusal) {
+      if (id === this.opening.id) showProblem(takeOverProblem(refusal));
+    }
+  }
+
+  /** A fact that should have been here by now was lost on its way. */
+  catchUpTo(id, version) {
+    if (id === this.opening.id && this.opening.opened.conversation?.version < version) this.opening.fetch();
+  }
+
+  send(id, text) {
+    this.transcript.isAtBottom = true;
+    this.outbox.add(id, text);
+  }
+
+  post({ conversation_id, client_id, text }) {
+    return this.connection.ask("post_message", { conversation_id, client_id, text });
+  }
+
+  tellTyping(id, isTyping) {
+    this.connection.ask("typing", { conversation_id: id, is_typing: isTyping }).catch(() => {});
+  }
+
+  close(id, outcomeId, note) {
+    return this.connection.ask("close_conversation", { conversation_id: id, outcome_id: outcomeId, note });
+  }
+}
+
+function takeOverProblem({ code, message, details }) {
+  if (code === "already_taken") return `${details.owner?.name ?? "Another agent"} was first and has this conversation now.`;
+  if (code === "closed") return "This conversation has closed meanwhile.";
+  return `Not taken over: ${message}`;
+}

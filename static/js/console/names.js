@@ -1,0 +1,50 @@
+/** What people and things are called on screen. `place` = {me, assistant}: my member id and the watched assistant. */
+
+export function customerName(customer) {
+  return customer?.name || `Customer ${String(customer?.id ?? "").slice(-4)}`.trim();
+}
+
+export function authorLabel(message, conversation, place) {
+  if (message.author === "customer") return customerName(conversation.customer);
+  if (message.author === "assistant") return place.assistant.name;
+  return message.agent?.id === place.me ? "You" : (message.agent?.name ?? "Agent");
+}
+
+/** "assistant", "mine" or "other": who answers, seen from here. */
+export function ownership(conversation, place) {
+  if (!conversation.owner) return "assistant";
+  return conversation.owner.id === place.me ? "mine" : "other";
+}
+
+export function ownerLabel(conversation, place) {
+  return { assistant: "Assistant", mine: "You", other: conversation.owner?.name ?? "" }[ownership(conversation, place)];
+}
+
+/** The author before a row's last line. */
+export function shortAuthor(message, place) {
+  if (message.author === "customer") return "Customer";
+  if (message.author === "assistant") return "Assistant";
+  return message.agent?.id === place.me ? "You" : (message.agent?.name ?? "Agent");
+}
+
+const SIGNALS = {
+  human_requested: "Asked for a human",
+  request_human: "Asked for a human",
+  no_answer: "No answer found",
+  owner_silent: "Agent is silent",
+  turn_failed: "Assistant failed",
+};
+
+/** A kind that this page does not know yet still reads as words. */
+export function signalLabel(signal) {
+  const words = String(signal.kind ?? "signal").replaceAll("_", " ");
+  return SIGNALS[signal.kind] ?? words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+const CLOSERS = { agent: "by an agent", customer: "by the customer", age: "after a long silence" };
+
+export function closedLabel(conversation) {
+  const by = conversation.closed_by === "agent" && conversation.owner ? `by ${conversation.owner.name}` : (CLOSERS[conversation.closed_by] ?? "");
+  const outcome = conversation.outcome ? ` · ${conversation.outcome.name}` : "";
+  return `Closed ${by}`.trim() + outcome;
+}
