@@ -1,0 +1,225 @@
+"""Builds Handoff from its parts, in order, and runs it: `python app.py`."""
+
+import asyncio
+import errno
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+import uvloop
+from aiohttp import web
+from peewee import PeeweeException
+from playhouse.migrations import MigrationError
+
+from handoff import demo, identity, journal, models, teams, turns
+from handoff.assistants import providers
+from handoff.assistants.built_in import BuiltIn
+from handoff.broadcasts import Broadcasts
+from handoff.database import Database, connect
+from handoff.identity import CustomerTokens, Passwords
+from handoff.migrations import alone, migrate
+from handoff.namespaces.agents import Agents
+from handoff.namespaces.customers import Customers
+from handoff.outbox import Outbox
+from handoff.pages import setup
+from handoff.presence import Presence
+from handoff.relay import Relay
+from handoff.settings import Settings, SettingsError, load, unknown_names
+from handoff.sockets import Connections, create_server
+from handoff.sweeper import Sweeper
+from handoff.writers import Writers
+
+log = structlog.get_logger()
+
+ROOT = Path(__file__).parent
+VENDOR = ("htmx.min.js", "socket.io.min.js")
+
+
+class Handoff:
+    """One process: the web application, and what runs beside it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process = secrets.token_hex(6)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.outbox = Outbox()
+        self.database = Database(settings.database_url, self.outbox.put)
+        self.presence = Presence()
+        self.server = create_server()
+        self.broadcasts = Broadcasts(self.server)
+        self.connections = Connections(
+            self.server, settings.max_connections, settings.max_connections_per_address, settings.max_queued_packets
+        )
+        self.tokens = CustomerTokens(settings.secret_key.get_secret_value())
+        self.writers = Writers(
+            self.database,
+            providers(BuiltIn(self.database, settings.words_per_second)),
+            self.outbox.put,
+            self.process,
+            settings.turn_seconds,
+        )
+        self.agents = Agents(
+            self.connections,
+            settings.commands_per_10_seconds,
+            database=self.database,
+            announce=self.outbox.put,
+            presence=self.presence,
+            origins=settings.origins,
+        )
+        self.customers = Customers(
+            self.connections,
+            settings.commands_per_10_seconds,
+            database=self.database,
+            broadcasts=self.broadcasts,
+            announce=self.outbox.put,
+            presence=self.presence,
+            tokens=self.tokens,
+            process=self.process,
+            origins=settings.origins,
+        )
+        self.server.register_namespace(self.agents)
+        self.server.register_namespace(self.customers)
+        # A customer's sockets are in their new conversation before its first fact is said; a turn that ended is stopped first.
+        self.outbox.listen(
+            journal.note, self.customers.heed, self.writers.heed, self.broadcasts.announce, self.agents.heed
+        )
+        self.relay: Relay | None = None
+        if settings.redis_url:
+            self.relay = Relay(settings.redis_url, self.process, self.outbox, self.presence)
+            self.outbox.relay(self.relay.send)
+        self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
+        self.application = web.Application(client_max_size=1024 * 1024)
+        setup(self.application, settings, self.database, Passwords())
+        self.server.attach(self.application)
+
+    async def start(self) -> None:
+        """Start what runs beside the web application; the database is prepared by then."""
+        turns.CLAIM = int(self.settings.lease_seconds * 1000)
+        self.database.start()
+        if self.database.embedded:
+            # Nobody else writes to an embedded database, so whoever claimed a turn is gone.
+            await self.database.write("", turns.let_go)
+        self._beside(self.outbox.run())
+        self._beside(self.sweeper.run())
+        self._beside(self.connections.watch_over())
+        if self.relay is not None:
+            self._beside(self.relay.run())
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def stop(self) -> None:
+        """Stop writing, let running operations commit and be announced, send the clients away to come back."""
+        await self.writers.stop()
+        with suppress(Exception):
+            await self.database.write("", turns.let_go, self.process)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.outbox.drain(), 1)
+        await self._send_away()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.relay is not None:
+            await self.relay.close()
+        await self.database.stop()
+
+    async def _send_away(self) -> None:
+        """Close the transports and not the namespaces: a client takes that for a lost connection and comes back by itself."""
+        sockets = list(self.server.eio.sockets.values())
+        await asyncio.gather(*(socket.close(wait=False) for socket in sockets), return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while any(not socket.queue.empty() for socket in sockets):
+                    await asyncio.sleep(0.02)
+
+
+def prepare(settings: Settings) -> list[str]:
+    """Set the database up, one process at a time: migrations, plans, the demo. Returns lines for whoever starts it.
+
+    Raises SettingsError when the database cannot be reached.
+    """
+    if settings.database_url.startswith("sqlite:///"):
+        Path(unquote(settings.database_url.removeprefix("sqlite:///"))).parent.mkdir(parents=True, exist_ok=True)
+    database = connect(settings.database_url)
+    models.proxy.initialize(database)
+    try:
+        with database.connection_context(), alone(database):
+            for name in migrate(database):
+                log.info("migrated", name=name)
+            with database.atomic():
+                teams.fill_plans(settings.plans)
+                return _welcome(settings)
+    except (PeeweeException, MigrationError, OSError) as error:
+        raise SettingsError(f"HANDOFF_DATABASE_URL: {str(error).strip().splitlines()[0]}") from error
+
+
+def _welcome(settings: Settings) -> list[str]:
+    """What the first and what a later start of the demo tells."""
+    if not settings.demo:
+        return []
+    address = settings.address
+    links = [f"  Shop with the widget   {address}/shop", f"  Agents' console        {address}/console"]
+    made = demo.fill()
+    owner = demo.first_owner()
+    if owner is None:
+        return links
+    team_id = models.Member.select(models.Member.team).where(models.Member.user == owner).scalar()
+    links.append(f"  Settings               {address}/teams/{team_id}/")
+    if made:
+        return [*links, *(f"  {who.name}: e-mail {who.email}  password {who.password}" for who in made)]
+    token = identity.offer_link(owner.id).answer
+    return [*links, f"  Sign in once as {owner.name}   {address}/sign-in/{token}"]
+
+
+async def serve(settings: Settings, lines: list[str]) -> None:
+    """Serve until SIGTERM or SIGINT, then leave within five seconds."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    handoff = Handoff(settings)
+    await handoff.start()
+    runner = web.AppRunner(handoff.application, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port, reuse_port=bool(settings.redis_url) or None)
+    try:
+        await site.start()
+    except OSError as error:
+        await handoff.stop()
+        taken = "is in use" if error.errno == errno.EADDRINUSE else str(error)
+        raise SettingsError(f"HANDOFF_PORT: {settings.host}:{settings.port} {taken}") from error
+    print(f"Handoff listens on {settings.address}", *lines, sep="\n", flush=True)
+    log.info("started", process=handoff.process)
+    await stopped.wait()
+    log.info("stopping", process=handoff.process)
+    await site.stop()
+    await handoff.stop()
+    await runner.cleanup()
+    log.info("stopped", process=handoff.process)
+
+
+def main() -> int:
+    try:
+        settings = load()
+        journal.configure(settings.log_level)
+        for name in unknown_names():
+            log.warning("unknown_setting", name=name)
+        for name in VENDOR:
+            if not (ROOT / "static" / "vendor" / name).exists():
+                raise SettingsError(f"static/vendor/{name} is missing: `make install` builds the browser libraries")
+        lines = prepare(settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, lines))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The embedded assistant: it answers from the team's own entries, needs no key and no network, and says when it does not know."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+from handoff.assistants import NeedsHuman, Piece, Question
+from handoff.assistants.retrieval import Knowledge
+from handoff.database import Database
+from handoff.models import Entry
+
+NO_ANSWER = (
+    "I'm sorry, I don't have an answer to that. You could put it another way, "
+    "or write “talk to a person” and somebody from the team will have a look."
+)
+GREETED = "Hello! What can I help you with?"
+_greeting = re.compile(r"\W*(hi|hello|hey|good (morning|afternoon|evening|day)|hallo|hola|bonjour)\b\W*(there)?\W*", re.IGNORECASE)
+_word = re.compile(r"\S+\s*")
+KEPT = 200  # indexes held at once
+
+
+class BuiltIn:
+    def __init__(self, database: Database, words_per_second: float) -> None:
+        self._database = database
+        self._pause = 1 / words_per_second
+        self._knowledge: dict[str, tuple[int, Knowledge]] = {}
+
+    async def answer(self, question: Question) -> AsyncIterator[Piece]:
+        """Stream the best entry's answer word by word, at a pace that a person can follow."""
+        text = await self._text(question)
+        if text is None:
+            yield NeedsHuman("no_answer", "The assistant found nothing in its knowledge.")
+        for word in _word.findall(text or NO_ANSWER):
+            await asyncio.sleep(self._pause)
+            yield word
+
+    async def _text(self, question: Question) -> str | None:
+        if _greeting.fullmatch(question.text.strip()):
+            return GREETED
+        found = (await self._known(question)).find(question.text)
+        return found and found.answer
+
+    async def _known(self, question: Question) -> Knowledge:
+        version, knowledge = self._knowledge.get(question.assistant_id, (-1, None))
+        if knowledge is None or version != question.knowledge_version:
+            knowledge = await self._database.read(_load, question.assistant_id)
+            while len(self._knowledge) >= KEPT:
+                self._knowledge.pop(next(iter(self._knowledge)))
+            self._knowledge[question.assistant_id] = (question.knowledge_version, knowledge)
+        return knowledge
+
+
+def _load(assistant_id: str) -> Knowledge:
+    rows = Entry.select(Entry.question, Entry.answer).where(Entry.assistant == assistant_id).order_by(Entry.id)
+    return Knowledge(list(rows.tuples()))

@@ -1,0 +1,101 @@
+"""A conversation's end, which comes once (I11), and the count of its changes."""
+
+from typing import Any
+
+from peewee import Case, Expression
+
+from handoff import messages, signals, snapshots, turns
+from handoff.clock import now
+from handoff.database import Happened
+from handoff.errors import Closed, Invalid, NotOwner
+from handoff.events import ConversationClosed, Fact
+from handoff.models import Assistant, Conversation, Outcome, ReadMark, Takeover
+from handoff.seats import Agent, agent_in, seated
+
+MINUTE = 60_000
+
+
+def close_as_agent(session_id: str, conversation_id: str, outcome_id: str | None, note: str) -> Happened[dict[str, Any]]:
+    """The owner closes with an outcome of the team's. Closing what I closed already succeeds and changes nothing."""
+    agent = agent_in(messages.team_of(conversation_id), session_id)
+    agent.must_have_seat()
+    if outcome_id is not None and not Outcome.select().where(Outcome.id == outcome_id, Outcome.team == agent.team_id).exists():
+        raise Invalid("Choose one of the team's outcomes.")
+    mine = (Conversation.owner == agent.id) & seated(agent.id)
+    facts = close((Conversation.id == conversation_id) & mine, "agent", outcome_id, note)
+    if not facts:
+        _must_have_closed(agent, conversation_id)
+    return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)}, facts)
+
+
+def _must_have_closed(agent: Agent, conversation_id: str) -> None:
+    conversation = Conversation.get_by_id(conversation_id)
+    if conversation.status == "active":
+        raise NotOwner
+    if conversation.owner_id != agent.id or conversation.closed_by != "agent":
+        raise Closed
+
+
+def aged() -> list[tuple[str, int]]:
+    """Ids and versions of conversations whose time is over: assistant-held and human-held ones by the assistant's own minutes."""
+    minutes = Case(None, [(Conversation.owner.is_null(), Assistant.assistant_minutes)], Assistant.human_minutes)
+    return list(
+        Conversation.select(Conversation.id, Conversation.version)
+        .join(Assistant)
+        .where(Conversation.status == "active", Conversation.ages_from + minutes * MINUTE < now())
+        .order_by(Conversation.ages_from)
+        .limit(500)
+        .tuples()
+    )
+
+
+def age_out(conversation_id: str, version: int) -> Happened[None]:
+    """Close it if it is still as it was judged: anything that happened meanwhile keeps it open."""
+    return Happened(None, close((Conversation.id == conversation_id) & (Conversation.version == version), "age"))
+
+
+def close(which: Expression, by: str, outcome_id: str | None = None, note: str = "") -> list[Fact]:
+    """Close the active conversation that is meant, once; no facts if there is none. What the customer was shown of a draft stays."""
+    time = now()
+    rows = (
+        Conversation.update(status="closed", turn_id=None, waiting_since=None, closed_at=time, closed_by=by, outcome=outcome_id)
+        .where(which & (Conversation.status == "active"))
+        .returning(Conversation)
+        .execute()
+    )
+    conversation = next(iter(rows), None)
+    if conversation is None:
+        return []
+    facts = turns.interrupt(conversation.id)
+    if conversation.takeover_id:
+        ended = {"ended_at": time, "ended_by": by, "outcome": outcome_id, "note": note or None}
+        Takeover.update(ended).where(Takeover.id == conversation.takeover_id, Takeover.ended_at.is_null()).execute()
+    signals.clear(conversation.id, time)
+    version = touch(conversation.id)
+    return [*facts, ConversationClosed(conversation.id, conversation.assistant_id, version, snapshots.snapshot_of(conversation.id))]
+
+
+def touch(conversation_id: str, **changes: Any) -> int:
+    """Count one more change; returns the new version. The caller holds the row's lock or needs none."""
+    changes.setdefault("changed_at", now())
+    rows = (
+        Conversation.update(version=Conversation.version + 1, **changes)
+        .where(Conversation.id == conversation_id)
+        .returning(Conversation.version)
+        .execute()
+    )
+    return int(next(iter(rows)).version)
+
+
+def mark_read(session_id: str, conversation_id: str, number: int) -> Happened[None]:
+    """Remember how far the agent has read; never backwards."""
+    agent = agent_in(messages.team_of(conversation_id), session_id)
+    agent.must_have_seat()
+    last = Conversation.select(Conversation.last_number).where(Conversation.id == conversation_id).scalar()
+    read_to = min(number, last)
+    ReadMark.insert(member=agent.id, conversation=conversation_id, number=read_to).on_conflict(
+        conflict_target=[ReadMark.member, ReadMark.conversation],
+        update={ReadMark.number: read_to},
+        where=ReadMark.number < read_to,
+    ).execute()
+    return Happened(None)

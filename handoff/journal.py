@@ -1,0 +1,73 @@
+"""The log: one line per thing that happened, with ids and numbers, never with texts or secrets (I16)."""
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+
+from handoff.events import (
+    AccessEnded,
+    ConversationFact,
+    ConversationTakenOver,
+    DraftChanged,
+    Fact,
+    MessagePosted,
+    SeatsChanged,
+    SignalRaised,
+    TurnFact,
+    TypingChanged,
+)
+
+log = structlog.get_logger()
+
+_humps = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def configure(level: str) -> None:
+    """JSON lines on standard error; words for a person where that is a terminal."""
+    renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+async def note(fact: Fact) -> None:
+    """Log a fact. Drafts and typing come too often to be worth a line."""
+    if isinstance(fact, DraftChanged | TypingChanged):
+        return
+    log.info(_humps.sub("_", type(fact).__name__).lower(), **_ids(fact))
+
+
+def _ids(fact: Fact) -> dict[str, Any]:
+    match fact:
+        case MessagePosted():
+            message = fact.message
+            return {**_of_conversation(fact), "number": message["number"], "author": message["author"]}
+        case ConversationTakenOver():
+            return {**_of_conversation(fact), "member": fact.takeover["member"]["id"], "takeover": fact.takeover["id"]}
+        case SignalRaised():
+            return {**_of_conversation(fact), "kind": fact.signal["kind"]}
+        case ConversationFact():
+            return _of_conversation(fact)
+        case TurnFact():
+            return {"conversation": fact.conversation_id, "turn": fact.turn}
+        case AccessEnded():
+            return {"user": fact.user_id, "session": fact.session_id}
+        case SeatsChanged():
+            return {"team": fact.team_id}
+    return {}
+
+
+def _of_conversation(fact: ConversationFact) -> dict[str, Any]:
+    return {"conversation": fact.conversation_id, "assistant": fact.assistant_id, "version": fact.version}

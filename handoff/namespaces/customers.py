@@ -1,0 +1,156 @@
+"""/customers: the widget's door. A signed token says who; no payload ever says which conversation (I9)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from handoff import customers, messages, widgets
+from handoff.broadcasts import Broadcasts
+from handoff.clock import new_id
+from handoff.database import Database
+from handoff.events import (
+    CatchUp,
+    ConversationOpened,
+    Fact,
+    Nothing,
+    PostMessage,
+    RateConversation,
+    Typing,
+    TypingChanged,
+)
+from handoff.identity import CustomerToken, CustomerTokens
+from handoff.models import Conversation
+from handoff.namespaces.base import Door, Turned, command
+from handoff.presence import Presence
+from handoff.sockets import Connections
+
+
+@dataclass
+class Visit:
+    """One live socket of a customer."""
+
+    customer: CustomerToken
+    assistant_id: str
+    look: dict[str, Any]
+    conversation_id: str | None = None
+
+
+class Customers(Door):
+    def __init__(
+        self,
+        connections: Connections,
+        per_10_seconds: int,
+        *,
+        database: Database,
+        broadcasts: Broadcasts,
+        announce: Callable[[Sequence[Fact]], None],
+        presence: Presence,
+        tokens: CustomerTokens,
+        process: str,
+        origins: frozenset[str],
+    ) -> None:
+        super().__init__("/customers", connections, per_10_seconds)
+        self.database = database
+        self.broadcasts = broadcasts
+        self.announce = announce
+        self.presence = presence
+        self.tokens = tokens
+        self.process = process
+        self.origins = origins
+        self.visits: dict[str, Visit] = {}
+
+    def who(self, sid: str) -> str | None:
+        visit = self.visits.get(sid)
+        return visit and f"customer:{visit.customer.customer_id}"
+
+    def left(self, sid: str) -> None:
+        self.visits.pop(sid, None)
+
+    async def admitted(self, sid: str, request: web.Request, auth: dict[str, Any]) -> None:
+        customer = self._customer(auth)
+        widget = await self.database.read(widgets.find, auth.get("widget"), customer)
+        if widget is None:
+            raise Turned("unknown_widget", "This chat is not here any more.")
+        origin = request.headers.get("Origin")
+        if origin and origin not in self.origins and not widgets.allows(widget, origin):
+            raise Turned("site_not_allowed", "This chat may not be used on this site.")
+        if customer is None or customer.widget_id != widget.id:
+            customer = CustomerToken(new_id(), widget.id)
+        visit = self.visits[sid] = Visit(customer, widget.assistant_id, widgets.look(widget))
+        # The room first and the row after it: what is committed in between reaches this socket as a fact.
+        await self.enter_room(sid, f"customer:{customer.customer_id}")
+        conversation = await self.database.read(customers.latest, customer)
+        if visit.conversation_id is None and conversation is not None:
+            await self._join(sid, visit, conversation.id)
+        self.server.start_background_task(self._greet, sid, visit, customers.summary(conversation))
+
+    def _customer(self, auth: dict[str, Any]) -> CustomerToken | None:
+        given = auth.get("token")
+        if given is None:
+            return None
+        customer = self.tokens.read(given) if isinstance(given, str) and len(given) < 500 else None
+        if customer is None:
+            raise Turned("bad_token", "This token is not one of ours.")
+        return customer
+
+    async def _greet(self, sid: str, visit: Visit, conversation: dict[str, Any] | None) -> None:
+        """As a task of its own it comes after the CONNECT packet."""
+        await self.broadcasts.tell_opened(sid, self.tokens.give(visit.customer), visit.look, conversation)
+
+    async def _join(self, sid: str, visit: Visit, conversation_id: str) -> None:
+        if visit.conversation_id is not None:
+            await self.leave_room(sid, f"conversation:{visit.conversation_id}")
+        visit.conversation_id = conversation_id
+        await self.enter_room(sid, f"conversation:{conversation_id}")
+
+    async def heed(self, fact: Fact) -> None:
+        """Move every socket of a customer into the conversation that their first line opened."""
+        if not isinstance(fact, ConversationOpened):
+            return
+        for sid, _ in list(self.server.manager.get_participants(self.namespace, f"customer:{fact.customer_id}")):
+            visit = self.visits.get(sid)
+            if visit is not None and visit.conversation_id != fact.conversation_id:
+                await self._join(sid, visit, fact.conversation_id)
+                await self._greet(sid, visit, {"id": fact.conversation_id, "status": "active", "last_number": 0})
+
+    @command(PostMessage)
+    async def post_message(self, sid: str, sent: PostMessage) -> dict[str, Any]:
+        visit = self.visits[sid]
+        said = await self.database.write(
+            _key(visit), customers.post_message, visit.customer, sent.client_id, sent.text, self.process
+        )
+        return {"message": messages.for_customer(said)}
+
+    @command(CatchUp)
+    async def catch_up(self, sid: str, sent: CatchUp) -> dict[str, Any]:
+        return await self.database.read(customers.catch_up, self.visits[sid].conversation_id, sent.after)
+
+    @command(Typing)
+    async def typing(self, sid: str, sent: Typing) -> None:
+        conversation: Conversation | None = await self.database.read(customers.latest, self.visits[sid].customer)
+        if conversation is not None and conversation.status == "active":
+            at = (conversation.id, conversation.assistant_id, conversation.version)
+            self.announce([TypingChanged(*at, "customer", sent.is_typing)])
+
+    @command(Nothing)
+    async def request_human(self, sid: str, sent: Nothing) -> dict[str, bool]:
+        """Raise the signal, and say whether an agent is watching now."""
+        visit = self.visits[sid]
+        await self.database.write(_key(visit), customers.ask_for_human, visit.customer)
+        return {"available": self.presence.is_watched(visit.assistant_id)}
+
+    @command(Nothing)
+    async def end_conversation(self, sid: str, sent: Nothing) -> None:
+        visit = self.visits[sid]
+        await self.database.write(_key(visit), customers.end_conversation, visit.customer)
+
+    @command(RateConversation)
+    async def rate_conversation(self, sid: str, sent: RateConversation) -> None:
+        visit = self.visits[sid]
+        await self.database.write(_key(visit), customers.rate_conversation, visit.customer, sent.score, sent.comment)
+
+
+def _key(visit: Visit) -> str:
+    return visit.conversation_id or visit.customer.customer_id

@@ -1,0 +1,51 @@
+"""HTTP: pages, health and the edge around them. `setup` puts the routes on an application."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from handoff.database import Database
+from handoff.identity import Passwords
+from handoff.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class House:
+    """What pages work with."""
+
+    settings: Settings
+    database: Database
+    passwords: Passwords
+    sign_in_limiter: FixedWindowRateLimiter
+    sign_in_rate: RateLimitItemPerMinute
+
+
+HOUSE = web.AppKey("house", House)
+
+
+def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:
+    from handoff.pages import console, edge, health, shop, sign_in, widget
+
+    app[HOUSE] = House(
+        settings,
+        database,
+        passwords,
+        FixedWindowRateLimiter(MemoryStorage()),
+        RateLimitItemPerMinute(settings.sign_ins_per_minute),
+    )
+    aiohttp_jinja2.setup(
+        app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
+    )
+    edge.setup(app)
+    app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
+    if settings.demo:
+        app.add_routes(shop.routes)
+    app.router.add_static("/static", ROOT / "static")

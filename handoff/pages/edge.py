@@ -1,0 +1,125 @@
+"""The edge of every page: who asks, whether the request may come from where it comes, and how a fault looks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp_jinja2 import render_template
+
+from handoff import identity
+from handoff.errors import Forbidden, NoSeat, NotFound, Refused, Unavailable
+from handoff.identity import SignedIn
+from handoff.pages import HOUSE
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+USER = web.RequestKey("user", SignedIn) if hasattr(web, "RequestKey") else "user"
+BODY_SECONDS = 10
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "frame-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+    )
+)
+TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible", 413: "Too large", 503: "Not available"}
+STATUS: dict[type[Refused], int] = {NotFound: 404, Forbidden: 403, NoSeat: 403, Unavailable: 503}
+
+
+def setup(app: web.Application) -> None:
+    app.middlewares.extend([faults, same_origin])
+    app.on_response_prepare.append(protect)
+
+
+async def protect(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers for every response, errors and files included."""
+    ancestors = response.headers.pop("X-Frame-Allow", "'none'")
+    response.headers.setdefault("Content-Security-Policy", f"{POLICY}; frame-ancestors {ancestors}")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if request.path.startswith("/static/") or request.path == "/widget.js":
+        response.headers.setdefault("Cache-Control", "no-cache")
+    else:
+        response.headers.setdefault("Cache-Control", "no-store")
+
+
+@web.middleware
+async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn refusals and errors into a page in words. Redirects and files pass."""
+    try:
+        return await handler(request)
+    except Refused as refusal:
+        return page_of_fault(request, STATUS.get(type(refusal), 400), refusal.words)
+    except web.HTTPException as fault:
+        if fault.status < 400:
+            raise
+        return page_of_fault(request, fault.status, fault.text if fault.status == 400 and fault.text else fault.reason)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("page_failed", path=request.match_info.route.resource and request.match_info.route.resource.canonical)
+        return page_of_fault(request, 500, "Something went wrong here. It was written down; please try again.")
+
+
+def page_of_fault(request: web.Request, status: int, message: str) -> web.Response:
+    context = {"status": status, "title": TITLES.get(status, "That did not work"), "message": message}
+    return render_template("error/index.html", request, context, status=status)
+
+
+@web.middleware
+async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a change that another site's page asks for: the cookie would come with it."""
+    if request.method not in SAFE and not request.path.startswith("/socket.io/") and not _from_us(request):
+        raise Forbidden("This came from another site.")
+    return await handler(request)
+
+
+def _from_us(request: web.Request) -> bool:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is None or origin in request.app[HOUSE].settings.origins
+
+
+async def signed_in(request: web.Request) -> SignedIn:
+    """The user who asks. Sends anybody else to the sign-in page."""
+    user = await maybe_signed_in(request)
+    if user is None:
+        raise web.HTTPFound(f"/sign-in?next={request.path}" if request.method == "GET" else "/sign-in")
+    return user
+
+
+async def maybe_signed_in(request: web.Request) -> SignedIn | None:
+    token = request.cookies.get(identity.COOKIE)
+    if not token:
+        return None
+    database = request.app[HOUSE].database
+    user = await database.read(identity.session_of, token)
+    if user is not None:
+        await database.write(user.session_id, identity.note_use, user.session_id)
+    return user
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """The fields of a form as text, read within BODY_SECONDS; a slow body would stay open for ever."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            fields: Any = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except ValueError:
+        raise web.HTTPBadRequest(text="That form could not be read.") from None
+    return {name: value for name, value in fields.items() if isinstance(value, str)}

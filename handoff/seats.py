@@ -1,0 +1,140 @@
+"""Who may act as an agent. A seat is held, suspended or ended; the plan's `human_agents` caps those that are held (I8)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import JOIN, Expression, fn
+
+from handoff.clock import now
+from handoff.database import Happened
+from handoff.errors import Forbidden, NoSeat, NotFound, Refused, SignedOut
+from handoff.events import AccessEnded, SeatsChanged
+from handoff.identity import session_lives
+from handoff.models import Member, Plan, Seat, Session, Team, User
+
+ADMINS = ("owner", "admin")
+
+
+class SeatsUsed(Refused):
+    code = "conflict"
+    message = "Every seat of your plan is in use. Release one, or upgrade the plan."
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A member as found at the beginning of an operation, with the seat they have at that moment."""
+
+    id: str
+    team_id: str
+    user_id: str
+    name: str
+    role: str
+    seat: str | None
+
+    @property
+    def named(self) -> dict[str, str]:
+        return {"id": self.id, "name": self.name}
+
+    def must_hold_seat(self) -> None:
+        if self.seat != "held":
+            raise NoSeat
+
+    def must_have_seat(self) -> None:
+        """A suspended seat is enough to go on with what one already owns."""
+        if self.seat is None:
+            raise NoSeat
+
+    def must_be_admin(self) -> None:
+        if self.role not in ADMINS:
+            raise Forbidden
+
+
+def agent_in(team: Any, session_id: str) -> Agent:
+    """The member behind a live session in `team` (an id, or a subquery for one).
+
+    Raises SignedOut, or NotFound for somebody else's team.
+    """
+    row = (
+        Member.select(Member.id, Member.team, Member.role, User.id.alias("who"), User.name, Seat.status)
+        .join(User)
+        .join(Session, on=(Session.user == User.id))
+        .join_from(Member, Seat, JOIN.LEFT_OUTER, on=((Seat.member == Member.id) & Seat.ended_at.is_null()))
+        .where(Session.id == session_id, session_lives(), Member.team == team, Member.ended_at.is_null())
+        .tuples()
+        .first()
+    )
+    if row is None:
+        if not Session.select().where(Session.id == session_id, session_lives()).exists():
+            raise SignedOut
+        raise NotFound
+    return Agent(id=row[0], team_id=row[1], role=row[2], user_id=row[3], name=row[4], seat=row[5])
+
+
+def seated(member: Any, *statuses: str) -> Expression:
+    """The condition that `member` has a seat now, to stand inside the statement that depends on it."""
+    return fn.EXISTS(
+        Seat.select(1).where(Seat.member == member, Seat.ended_at.is_null(), Seat.status << (statuses or ("held", "suspended")))
+    )
+
+
+def used(team_id: str) -> int:
+    """Seats held now. The number that is shown and the number that is enforced."""
+    return int(Seat.select().where(Seat.team == team_id, Seat.status == "held").count())
+
+
+def limit(team_id: str) -> int:
+    return int(Plan.select(Plan.human_agents).join(Team).where(Team.id == team_id).scalar())
+
+
+def overview(team_id: str) -> dict[str, Any]:
+    """`{"used", "limit", "holders": [{"member_id", "name"}]}`"""
+    holders = (
+        Seat.select(Seat.member, User.name)
+        .join(Member, on=(Seat.member == Member.id))
+        .join(User)
+        .where(Seat.team == team_id, Seat.status == "held")
+        .order_by(Seat.assigned_at)
+        .limit(1_000)
+        .tuples()
+    )
+    return {
+        "used": used(team_id),
+        "limit": limit(team_id),
+        "holders": [{"member_id": member, "name": name} for member, name in holders],
+    }
+
+
+def assign(session_id: str, team_id: str, member_id: str) -> Happened[None]:
+    """Give a member a seat, if the plan has one free. Assigning twice is assigning once."""
+    admin = agent_in(team_id, session_id)
+    admin.must_be_admin()
+    _lock(team_id)
+    if not Member.select().where(Member.id == member_id, Member.team == team_id, Member.ended_at.is_null()).exists():
+        raise NotFound
+    if Seat.select().where(Seat.member == member_id, Seat.status == "held").exists():
+        return Happened(None)
+    if used(team_id) >= limit(team_id):
+        raise SeatsUsed
+    if not Seat.update(status="held").where(Seat.member == member_id, Seat.ended_at.is_null()).execute():
+        Seat.create(team=team_id, member=member_id, assigned_by=admin.id)
+    return Happened(None, [SeatsChanged(team_id)])
+
+
+def release(session_id: str, team_id: str, member_id: str) -> Happened[None]:
+    """End a member's seat. Their conversations stay human-owned; another agent may take them over (I10)."""
+    admin = agent_in(team_id, session_id)
+    admin.must_be_admin()
+    ended = (
+        Seat.update(status="ended", ended_at=now())
+        .where(Seat.member == member_id, Seat.team == team_id, Seat.ended_at.is_null())
+        .execute()
+    )
+    if not ended:
+        return Happened(None)
+    user_id = Member.select(Member.user).where(Member.id == member_id).scalar()
+    return Happened(None, [AccessEnded(user_id), SeatsChanged(team_id)])
+
+
+def _lock(team_id: str) -> None:
+    """Two assigns of one team take turns: the row lock on the team is what makes counting and inserting one step (I8)."""
+    Team.update(version=Team.version + 1).where(Team.id == team_id).execute()

@@ -1,0 +1,168 @@
+"""How a conversation looks to agents: on the wire it is one snapshot, whole, at one version."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from peewee import JOIN, Expression, fn
+
+from handoff import messages, signals, turns
+from handoff.models import Conversation, Customer, Member, Message, Note, Outcome, ReadMark, Seat, Takeover, User
+from handoff.seats import Agent
+
+
+def snapshot_of(conversation_id: str, agent: Agent | None = None) -> dict[str, Any]:
+    """One conversation on the wire; `unread` is null unless it is told for an agent."""
+    return snapshots(Conversation.id == conversation_id, agent)[0]
+
+
+def snapshots(which: Expression, agent: Agent | None = None, order: Iterable[Any] = (), limit: int = 1) -> list[dict[str, Any]]:
+    """Conversations on the wire, in three queries however many."""
+    rows = list(_selected().where(which).order_by(*order).limit(limit).objects())
+    ids = [row.id for row in rows]
+    standing = signals.standing(ids)
+    unread = _unread(ids, agent) if agent else {}
+    return [_snapshot(row, standing.get(row.id, []), unread.get(row.id, 0) if agent else None) for row in rows]
+
+
+def _selected() -> Any:
+    owner_seat = (Seat.member == Conversation.owner) & Seat.ended_at.is_null()
+    last = (Message.conversation == Conversation.id) & (Message.number == Conversation.last_number)
+    return (
+        Conversation.select(
+            Conversation,
+            Customer.name.alias("customer_name"),
+            User.name.alias("owner_name"),
+            Seat.id.alias("owner_seat"),
+            Outcome.name.alias("outcome_name"),
+            Message.author.alias("last_author"),
+            Message.text.alias("last_text"),
+            Message.sent_at.alias("last_sent_at"),
+            Message.interrupted.alias("last_interrupted"),
+        )
+        .join(Customer)
+        .join_from(Conversation, Member, JOIN.LEFT_OUTER, on=(Conversation.owner == Member.id))
+        .join(User, JOIN.LEFT_OUTER)
+        .join_from(Conversation, Seat, JOIN.LEFT_OUTER, on=owner_seat)
+        .join_from(Conversation, Outcome, JOIN.LEFT_OUTER)
+        .join_from(Conversation, Message, JOIN.LEFT_OUTER, on=last)
+    )
+
+
+def _unread(ids: list[str], agent: Agent) -> dict[str, int]:
+    mark = (ReadMark.conversation == Message.conversation) & (ReadMark.member == agent.id)
+    rows = (
+        Message.select(Message.conversation, fn.COUNT(Message.id))
+        .join(ReadMark, JOIN.LEFT_OUTER, on=mark)
+        .where(Message.conversation << ids, Message.author == "customer", Message.number > fn.COALESCE(ReadMark.number, 0))
+        .group_by(Message.conversation)
+        .tuples()
+    )
+    return dict(rows)
+
+
+def _snapshot(row: Any, standing: list[dict[str, Any]], unread: int | None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "assistant_id": row.assistant_id,
+        "widget_id": row.widget_id,
+        "customer": {"id": row.customer_id, "name": row.customer_name},
+        "status": row.status,
+        "owner": {"id": row.owner_id, "name": row.owner_name} if row.owner_id else None,
+        "owner_absent": bool(row.owner_id and row.owner_seat is None),
+        "version": row.version,
+        "last_number": row.last_number,
+        "last_message": row.last_number and _last_message(row) or None,
+        "unread": unread,
+        "waiting_since": row.waiting_since,
+        "signals": standing,
+        "opened_at": row.opened_at,
+        "changed_at": row.changed_at,
+        "closed_by": row.closed_by,
+        "outcome": {"id": row.outcome_id, "name": row.outcome_name} if row.outcome_id else None,
+    }
+
+
+def _last_message(row: Any) -> dict[str, Any]:
+    return {
+        "number": row.last_number,
+        "author": row.last_author,
+        "text": row.last_text[:300],
+        "sent_at": row.last_sent_at,
+        "interrupted": row.last_interrupted,
+    }
+
+
+def opened_by(agent: Agent, conversation_id: str, after: int | None, before: int | None) -> dict[str, Any]:
+    """What `open_conversation` answers."""
+    lines, more = messages.page(conversation_id, after, before)
+    return {
+        "conversation": snapshot_of(conversation_id, agent),
+        "messages": [messages.for_agents(line, agent.user_id) for line in lines],
+        "more": more,
+        "draft": turns.draft_of(conversation_id),
+        "takeovers": _takeovers(Takeover.conversation == conversation_id),
+        "signals": signals.of(conversation_id),
+        "notes": _notes(conversation_id, agent),
+        "customer": _customer(conversation_id),
+    }
+
+
+def takeover_of(takeover_id: str) -> dict[str, Any]:
+    return _takeovers(Takeover.id == takeover_id)[0]
+
+
+def _takeovers(which: Expression) -> list[dict[str, Any]]:
+    rows = (
+        Takeover.select(Takeover, User.name.alias("member_name"), Outcome.name.alias("outcome_name"))
+        .join(Member)
+        .join(User)
+        .join_from(Takeover, Outcome, JOIN.LEFT_OUTER)
+        .where(which)
+        .order_by(Takeover.taken_at)
+        .limit(100)
+        .objects()
+    )
+    return [
+        {
+            "id": row.id,
+            "member": {"id": row.member_id, "name": row.member_name},
+            "after": row.after,
+            "taken_at": row.taken_at,
+            "first_reply_at": row.first_reply_at,
+            "ended_at": row.ended_at,
+            "ended_by": row.ended_by,
+            "handoff": row.handoff,
+            "outcome": {"id": row.outcome_id, "name": row.outcome_name} if row.outcome_id else None,
+            "note": row.note,
+        }
+        for row in rows
+    ]
+
+
+def _notes(conversation_id: str, agent: Agent) -> list[dict[str, Any]]:
+    rows = (
+        Note.select(Note, User.name.alias("member_name"))
+        .join(Member)
+        .join(User)
+        .where(Note.conversation == conversation_id)
+        .order_by(Note.written_at.desc())
+        .limit(200)
+        .objects()
+    )
+    return [describe_note(row, row.member_name, mine=row.member_id == agent.id) for row in reversed(list(rows))]
+
+
+def describe_note(note: Note, name: str, mine: bool) -> dict[str, Any]:
+    described = {
+        "id": note.id,
+        "member": {"id": note.member_id, "name": name},
+        "after": note.after,
+        "text": note.text,
+        "written_at": note.written_at,
+    }
+    return {**described, "client_id": note.client_id} if mine else described
+
+
+def _customer(conversation_id: str) -> dict[str, Any]:
+    customer = Customer.select().join(Conversation).where(Conversation.id == conversation_id).get()
+    return {"id": customer.id, "name": customer.name, "email": customer.email, "first_seen_at": customer.created_at}

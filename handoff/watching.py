@@ -1,0 +1,110 @@
+"""The watch list: an assistant's conversations, the most in need first, a page at a time."""
+
+import base64
+import json
+from typing import Any
+
+from peewee import Expression, fn
+
+from handoff import snapshots
+from handoff.clock import now
+from handoff.errors import Invalid
+from handoff.events import Watch
+from handoff.models import Assistant, Conversation, Customer, Message, Signal
+from handoff.seats import Agent, agent_in
+
+PAGE = 50
+DAY = 24 * 60 * 60 * 1000
+
+
+def agent_of_assistant(session_id: str, assistant_id: str) -> Agent:
+    """The agent who may watch it. Raises NoSeat, NotFound, SignedOut."""
+    agent = agent_in(Assistant.select(Assistant.team).where(Assistant.id == assistant_id), session_id)
+    agent.must_hold_seat()
+    return agent
+
+
+def agent_of_conversation(session_id: str, conversation_id: str) -> Agent:
+    """The agent who may look into it: a holder of a seat, or of a suspended one for what they own."""
+    agent = agent_in(Conversation.select(Conversation.team).where(Conversation.id == conversation_id), session_id)
+    owner = Conversation.select(Conversation.owner).where(Conversation.id == conversation_id).scalar()
+    if owner == agent.id:
+        agent.must_have_seat()
+    else:
+        agent.must_hold_seat()
+    return agent
+
+
+def watched(agent: Agent, watch: Watch) -> dict[str, Any]:
+    """What `watch` answers: a page of conversations, the cursor of the next page or null, and counts."""
+    which = _filtered(agent, watch)
+    if watch.search.strip():
+        which &= _matching(watch.search.strip())
+    if watch.cursor is not None:
+        which &= _beyond(watch.cursor, watch.filter)
+    rows = snapshots.snapshots(which, agent, _order(watch.filter), PAGE + 1)
+    return {
+        "conversations": rows[:PAGE],
+        "cursor": _cursor(rows[PAGE - 1], watch.filter) if len(rows) > PAGE else None,
+        "counts": _counts(agent, watch.assistant_id),
+    }
+
+
+def _filtered(agent: Agent, watch: Watch) -> Expression:
+    of_assistant = Conversation.assistant == watch.assistant_id
+    if watch.filter == "closed_today":
+        return of_assistant & (Conversation.status == "closed") & (Conversation.closed_at >= now() - DAY)
+    active = of_assistant & (Conversation.status == "active")
+    if watch.filter == "mine":
+        return active & (Conversation.owner == agent.id)
+    if watch.filter == "needs_human":
+        return active & _needs_human()
+    return active
+
+
+def _needs_human() -> Expression:
+    return fn.EXISTS(Signal.select(1).where(Signal.conversation == Conversation.id, Signal.cleared_at.is_null()))
+
+
+def _matching(search: str) -> Expression:
+    said = Message.select(1).where(Message.conversation == Conversation.id, Message.text.contains(search))
+    called = Customer.select(1).where(Customer.id == Conversation.customer, Customer.name.contains(search))
+    return fn.EXISTS(said) | fn.EXISTS(called)
+
+
+def _order(filter: str) -> tuple[Any, ...]:
+    if filter == "closed_today":
+        return Conversation.changed_at.desc(), Conversation.id
+    return Conversation.waiting_since.asc(nulls="LAST"), Conversation.changed_at.desc(), Conversation.id
+
+
+def _cursor(last: dict[str, Any], filter: str) -> str:
+    waiting = None if filter == "closed_today" else last["waiting_since"]
+    place = json.dumps([waiting, last["changed_at"], last["id"]])
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def _beyond(cursor: str, filter: str) -> Expression:
+    try:
+        waiting, changed, id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if not (waiting is None or type(waiting) is int) or type(changed) is not int or type(id) is not str:
+            raise ValueError
+    except ValueError:
+        raise Invalid("That cursor is not one of ours.") from None
+    later = (Conversation.changed_at < changed) | ((Conversation.changed_at == changed) & (Conversation.id > id))
+    if filter == "closed_today":
+        return later
+    if waiting is None:
+        return Conversation.waiting_since.is_null() & later
+    since = Conversation.waiting_since
+    return since.is_null() | (since > waiting) | ((since == waiting) & later)
+
+
+def _counts(agent: Agent, assistant_id: str) -> dict[str, int]:
+    active = Conversation.select().where(Conversation.assistant == assistant_id, Conversation.status == "active")
+    return {
+        "all": active.count(),
+        "needs_human": active.where(_needs_human()).count(),
+        "mine": active.where(Conversation.owner == agent.id).count(),
+    }
+

@@ -1,0 +1,196 @@
+"""The writer of a turn: it lets the assistant answer, keeps the draft, and stores the answer; or stops at once when the turn ends.
+
+Stopping it is thrift. What keeps a late answer out is the condition in `turns.write_draft` and `turns.finish` (I2).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from handoff import turns
+from handoff.assistants import NeedsHuman, Provider, Question
+from handoff.database import Database
+from handoff.errors import TurnEnded as Ended
+from handoff.errors import Unavailable
+from handoff.events import Fact, TurnEnded, TurnStarted, TypingChanged
+from handoff.markdown import render
+from handoff.models import Assistant, Conversation, Message
+
+log = structlog.get_logger()
+
+DRAFT_SECONDS = 0.2  # between two updates of a draft: five a second
+TYPING_SECONDS = 4.0  # between two signs of writing, which expire after six
+ANSWER_BYTES = 16 * 1024
+LINES = 20
+TRIES = 8  # to store an answer while the database is away
+AT_ONCE = 100
+
+writing = Gauge("handoff_turns_running", "Turns that this process is writing")
+ended = Counter("handoff_turns_total", "Turns by how they ended here", ["how"])
+first_piece = Histogram("handoff_first_piece_seconds", "Time from the start of a turn to the assistant's first piece")
+
+
+class AnswerFailed(Exception):
+    """No whole answer came; its text is the reason, in words for an agent."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a writer needs to know of its conversation."""
+
+    question: Question
+    provider: str
+    fallback: str
+    version: int
+
+
+@dataclass
+class Draft:
+    text: str = ""
+    raised: list[tuple[str, str]] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Writers:
+    def __init__(
+        self,
+        database: Database,
+        providers: Mapping[str, Provider],
+        announce: Callable[[Sequence[Fact]], None],
+        process: str,
+        turn_seconds: float,
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._announce = announce
+        self._process = process
+        self._turn_seconds = turn_seconds
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._few = asyncio.Semaphore(AT_ONCE)
+        writing.set_function(lambda: len(self._tasks))
+
+    async def heed(self, fact: Fact) -> None:
+        """Write the turns that this process claimed; stop those that ended, whoever ended them."""
+        if isinstance(fact, TurnStarted) and fact.claimed_by == self._process:
+            task = asyncio.create_task(self._write(fact.turn, fact.conversation_id))
+            self._tasks[fact.turn] = task
+            task.add_done_callback(lambda _: self._tasks.pop(fact.turn, None))
+        elif isinstance(fact, TurnEnded):
+            task_ended = self._tasks.get(fact.turn)
+            if task_ended is not None:
+                task_ended.cancel()
+
+    async def stop(self) -> None:
+        """Leave every turn as it is; whoever starts next takes them up."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self, turn: str, conversation_id: str) -> None:
+        try:
+            asked = await self._until_available(self._database.read, ask, conversation_id)
+            text, raised = await self._answered(turn, asked)
+            html = await asyncio.to_thread(render, text)
+            await self._until_available(
+                self._database.write, conversation_id, turns.finish, turn, conversation_id, text, html, self._process, raised
+            )
+            ended.labels("failed" if dict(raised).get("assistant_failed") else "finished").inc()
+        except (Ended, asyncio.CancelledError):
+            ended.labels("ended").inc()
+        except Unavailable:
+            ended.labels("left").inc()  # its claim runs out and somebody takes it up
+
+    async def _answered(self, turn: str, asked: Asked) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """The text to store and the signals to raise. An answer that is not whole becomes the fallback text."""
+        draft = Draft()
+        try:
+            await self._drafted(turn, asked, draft)
+        except AnswerFailed as failure:
+            return asked.fallback, (*draft.raised, ("assistant_failed", str(failure)))
+        return draft.text.strip(), tuple(draft.raised)
+
+    async def _drafted(self, turn: str, asked: Asked, draft: Draft) -> None:
+        """Let the answer grow in `draft` and keep it in its turn, until it is whole. Raises AnswerFailed, Ended."""
+        collecting = asyncio.create_task(self._collect(asked, draft))
+        try:
+            await self._keep(turn, asked, draft, collecting)
+            await collecting
+        finally:
+            collecting.cancel()
+            with suppress(asyncio.CancelledError, AnswerFailed):
+                await collecting
+
+    async def _collect(self, asked: Asked, draft: Draft) -> None:
+        provider = self._providers[asked.provider]
+        try:
+            async with self._few, asyncio.timeout(self._turn_seconds):
+                with first_piece.time():
+                    stream = provider.answer(asked.question)
+                    piece = await anext(stream, None)
+                while piece is not None:
+                    self._add(piece, draft)
+                    piece = await anext(stream, None)
+        except TimeoutError:
+            raise AnswerFailed(f"No whole answer came within {self._turn_seconds:g} seconds.") from None
+        except (AnswerFailed, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            log.exception("assistant_failed", conversation=asked.question.conversation_id)
+            raise AnswerFailed(f"The assistant stopped with an error ({type(error).__name__}).") from error
+        if not draft.text.strip():
+            raise AnswerFailed("The assistant's answer was empty.")
+
+    def _add(self, piece: str | NeedsHuman, draft: Draft) -> None:
+        if isinstance(piece, NeedsHuman):
+            draft.raised.append((piece.kind, piece.reason))
+            return
+        draft.text += piece.replace("\x00", "").encode("utf-8", "replace").decode()
+        draft.begun.set()
+        if len(draft.text.encode()) > ANSWER_BYTES:
+            raise AnswerFailed("The assistant's answer did not end.")
+
+    async def _keep(self, turn: str, asked: Asked, draft: Draft, collecting: "asyncio.Task[None]") -> None:
+        """Write the draft as it grows, and a sign of life while it does not, until the answer is there."""
+        clock = asyncio.get_running_loop().time
+        kept, renew_at, typing_at = "", 0.0, clock() + TYPING_SECONDS
+        while True:
+            await asyncio.wait({collecting}, timeout=DRAFT_SECONDS)
+            if collecting.done():
+                return
+            if clock() >= typing_at:
+                typing_at = clock() + TYPING_SECONDS
+                self._announce([_writes(asked)])
+            if draft.text != kept or clock() >= renew_at:
+                kept, renew_at = draft.text, clock() + turns.CLAIM / 3000
+                with suppress(Unavailable):  # nothing is shown meanwhile; the next round tries again
+                    conversation_id = asked.question.conversation_id
+                    await self._database.write(conversation_id, turns.write_draft, turn, conversation_id, kept)
+
+    async def _until_available(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        for pause in [0.1 * 2**attempt for attempt in range(TRIES - 1)]:
+            try:
+                return await call(*arguments)
+            except Unavailable:
+                await asyncio.sleep(min(pause, 2))
+        return await call(*arguments)
+
+
+def ask(conversation_id: str) -> Asked:
+    """Read what the assistant is to know; to be run as a query."""
+    conversation = Conversation.get_by_id(conversation_id)
+    assistant = Assistant.get_by_id(conversation.assistant_id)
+    last = Message.select(Message.author, Message.text).where(Message.conversation == conversation_id)
+    lines = list(last.order_by(Message.number.desc()).limit(LINES).tuples())
+    question = Question(conversation_id, assistant.id, assistant.knowledge_version, tuple(reversed(lines)))
+    return Asked(question, assistant.provider, assistant.fallback_text, conversation.version)
+
+
+def _writes(asked: Asked) -> TypingChanged:
+    at = (asked.question.conversation_id, asked.question.assistant_id, asked.version)
+    return TypingChanged(*at, "assistant", True, shown_as="assistant")
