@@ -96,8 +96,11 @@ async def start_handoff(tmp_path: Path, request: pytest.FixtureRequest) -> Async
         request.node.add_report_section("teardown", f"{process.folder.name} log", process.output()[-20_000:])
 
 
+NewRelay = Callable[[int], Awaitable[Relay]]
+
+
 @pytest.fixture
-async def new_relay() -> AsyncIterator[Callable[[int], Awaitable[Relay]]]:
+async def new_relay() -> AsyncIterator[NewRelay]:
     """`relay = await new_relay(port)`: a hop in front of a port that can cut, freeze and resume."""
     relays: list[Relay] = []
 
@@ -127,10 +130,12 @@ NewBrowserPage = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture
-async def new_browser_page(chromium: Browser) -> AsyncIterator[NewBrowserPage]:
+async def new_browser_page(
+    chromium: Browser, start_handoff: StartHandoff, new_relay: NewRelay
+) -> AsyncIterator[NewBrowserPage]:
     """`page = await new_browser_page(allow="...", viewport=...)`: a page of a person with a browser of their own
     (cookies, storage). Whatever a page complains of, a violated CSP too, fails the test, unless the pattern `allow`
-    matches it."""
+    matches it. It names the two other fixtures so that pages are closed before what they look at."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

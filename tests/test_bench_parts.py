@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import peewee
@@ -13,12 +12,9 @@ import pytest
 import redis.asyncio
 from playhouse.db_url import connect
 
-from tests.conftest import NewBrowserPage
-from tests.network import Relay
+from tests.conftest import NewBrowserPage, NewRelay
 from tests.servers import LOOPBACK, ROOT, PostgresqlServer, Program, RedisServer
 from tests.waiting import wait_until
-
-NewRelay = Callable[[int], Awaitable[Relay]]
 
 
 @pytest.mark.parametrize("time", ["first", "second"])
