@@ -86,9 +86,7 @@ class Handoff:
         self.server.register_namespace(self.agents)
         self.server.register_namespace(self.customers)
         # A customer's sockets are in their new conversation before its first fact is said; a turn that ended is stopped first.
-        self.outbox.listen(
-            journal.note, self.customers.heed, self.writers.heed, self.broadcasts.announce, self.agents.heed
-        )
+        self.outbox.listen(journal.note, self.customers.heed, self.writers.heed, self.broadcasts.announce, self.agents.heed)
         self.relay: Relay | None = None
         if settings.redis_url:
             self.relay = Relay(settings.redis_url, self.process, self.outbox, self.presence)

@@ -42,9 +42,7 @@ class Broadcasts:
             case TypingChanged():
                 await self._typing_changed(fact)
             case ConversationTakenOver():
-                await self._to_watchers(
-                    "conversation_taken_over", fact, conversation=fact.conversation, takeover=fact.takeover
-                )
+                await self._to_watchers("conversation_taken_over", fact, conversation=fact.conversation, takeover=fact.takeover)
             case ConversationOpened():
                 await self._to_watchers("conversation_opened", fact, conversation=fact.conversation)
             case ConversationChanged():
@@ -65,10 +63,14 @@ class Broadcasts:
 
     async def _message_posted(self, fact: MessagePosted) -> None:
         await self._to_customer("message_posted", fact.conversation_id, {"message": for_customer(fact.message)})
+        author = fact.message["user_id"]
         await self._to_watchers(
-            "message_posted", fact, fact.message["user_id"], {"message": for_agents(fact.message, fact.message["user_id"])},
+            "message_posted",
+            fact,
+            author,
+            {"message": for_agents(fact.message, author)},
             message=for_agents(fact.message),
-        )  # fmt: skip
+        )
 
     async def _draft_changed(self, fact: DraftChanged) -> None:
         if fact.turn in self._ended:
@@ -89,8 +91,10 @@ class Broadcasts:
         if fact.shown_as is not None:
             heard = {"author": fact.shown_as, "is_typing": fact.is_typing}
             await self._to_customer("typing_changed", fact.conversation_id, heard)
-        agent = {"agent": fact.agent} if fact.agent else {}
-        await self._to_watchers("typing_changed", fact, author=fact.author, is_typing=fact.is_typing, **agent)
+        payload: dict[str, Any] = {"author": fact.author, "is_typing": fact.is_typing}
+        if fact.agent is not None:
+            payload["agent"] = fact.agent
+        await self._to_watchers("typing_changed", fact, **payload)
 
     async def _conversation_closed(self, fact: ConversationClosed) -> None:
         closed = {key: fact.conversation[key] for key in ("id", "status", "last_number")}
@@ -110,12 +114,17 @@ class Broadcasts:
         await self._server.emit(event, payload, namespace="/agents", room=f"conversation:{conversation_id}")
 
     async def _to_watchers(
-        self, event: str, fact: ConversationFact, author: str | None = None, own: dict[str, Any] | None = None, **payload: Any
+        self,
+        event: str,
+        fact: ConversationFact,
+        user_id: str | None = None,
+        own: dict[str, Any] | None = None,
+        **payload: Any,
     ) -> None:
-        """To the assistant's room. The sockets of the `author` (a user's id) hear `own` instead: their client_id is theirs alone."""
+        """To the assistant's room. The sockets of that user hear `own` instead: their client_id is theirs alone."""
         head = {"conversation_id": fact.conversation_id, "assistant_id": fact.assistant_id, "version": fact.version}
         room = f"assistant:{fact.assistant_id}"
-        authors = self._in_both(room, f"user:{author}") if author else []
+        authors = self._in_both(room, f"user:{user_id}") if user_id else []
         for sid in authors:
             await self._server.emit(event, {**head, **(own or {})}, namespace="/agents", to=sid)
         await self._server.emit(event, {**head, **payload}, namespace="/agents", room=room, skip_sid=authors)

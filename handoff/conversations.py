@@ -72,7 +72,10 @@ def close(which: Expression, by: str, outcome_id: str | None = None, note: str =
         Takeover.update(ended).where(Takeover.id == conversation.takeover_id, Takeover.ended_at.is_null()).execute()
     signals.clear(conversation.id, time)
     version = touch(conversation.id)
-    return [*facts, ConversationClosed(conversation.id, conversation.assistant_id, version, snapshots.snapshot_of(conversation.id))]
+    return [
+        *facts,
+        ConversationClosed(conversation.id, conversation.assistant_id, version, snapshots.snapshot_of(conversation.id)),
+    ]
 
 
 def touch(conversation_id: str, **changes: Any) -> int:

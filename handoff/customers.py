@@ -54,27 +54,23 @@ def _claim_for_customer(customer: CustomerToken, turn_id: str) -> Conversation |
 
 
 def _open(customer: CustomerToken) -> None:
-    widget = (
-        Widget.select(Widget.id, Assistant.id.alias("assistant_id"), Assistant.team, Assistant.archived_at)
+    door = (
+        Widget.select(Assistant.id, Assistant.team, Assistant.archived_at)
         .join(Assistant)
         .where(Widget.id == customer.widget_id)
-        .objects()
+        .tuples()
         .first()
     )
-    if widget is None or widget.archived_at is not None:
+    if door is None or door[2] is not None:
         raise Unavailable("This chat takes no new conversations.")
-    Customer.insert(id=customer.customer_id, widget=widget.id).on_conflict_ignore().execute()
-    Conversation.create(team=widget.team_id, assistant=widget.assistant_id, widget=widget.id, customer=customer.customer_id)
+    assistant_id, team_id, _ = door
+    Customer.insert(id=customer.customer_id, widget=customer.widget_id).on_conflict_ignore().execute()
+    Conversation.create(team=team_id, assistant=assistant_id, widget=customer.widget_id, customer=customer.customer_id)
 
 
 def ask_for_human(customer: CustomerToken) -> Happened[None]:
     """Raise the signal in the active conversation, once."""
-    rows = (
-        Conversation.update(changed_at=now())
-        .where(_active(customer))
-        .returning(Conversation.id)
-        .execute()
-    )
+    rows = Conversation.update(changed_at=now()).where(_active(customer)).returning(Conversation.id).execute()
     conversation = next(iter(rows), None)
     if conversation is None:
         return Happened(None)

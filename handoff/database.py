@@ -218,8 +218,7 @@ class Lane:
 
     def _give_up(self, batch: list[Job], error: Exception) -> None:
         failures.inc()
-        log.error("batch_failed", operations=len(batch), first=batch[0].operation.__name__, error=type(error).__name__)
-        log.debug("batch_failed_because", exc_info=error)
+        log.error("batch_failed", operations=len(batch), first=batch[0].operation.__name__, exc_info=error)
         self.database.forget_connection()
         self._answer(batch, Unavailable())
 

@@ -3,10 +3,11 @@
 import json
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from argon2 import PasswordHasher
 
-from handoff import teams
+from handoff import teams, widgets
 from handoff.models import Entry, Team, User, Widget
 
 WIDGET = "Demo shop"
@@ -94,9 +95,11 @@ def fill() -> list[Credentials]:
     return [ada, ben]
 
 
-def widget_key() -> str | None:
-    key: str | None = Widget.select(Widget.key).where(Widget.name == WIDGET).order_by(Widget.created_at).limit(1).scalar()
-    return key
+def widget() -> dict[str, Any] | None:
+    """How the demo shop's widget looks, or None without a demo."""
+    key = Widget.select(Widget.key).where(Widget.name == WIDGET).order_by(Widget.created_at).limit(1).scalar()
+    found = widgets.find(key)
+    return found and widgets.look(found)
 
 
 def first_owner() -> User | None:

@@ -84,7 +84,11 @@ def follow_link(token: str, browser: str, days: int) -> Happened[str | None]:
     fresh = secrets.token_urlsafe(32)
     started = (
         Session.update(
-            token_hash=_hash(fresh), started_at=now(), used_at=now(), expires_at=now() + days * DAY, browser=browser[:300]
+            token_hash=_hash(fresh),
+            started_at=now(),
+            used_at=now(),
+            expires_at=now() + days * DAY,
+            browser=browser[:300],
         )
         .where(
             Session.token_hash == _hash(token),
@@ -161,7 +165,12 @@ def _user_by_email(email: str) -> User | None:
 def _start_session(user_id: str, token: str, browser: str, days: int) -> Happened[None]:
     time = now()
     Session.create(
-        user=user_id, token_hash=_hash(token), browser=browser[:300], started_at=time, used_at=time, expires_at=time + days * DAY
+        user=user_id,
+        token_hash=_hash(token),
+        browser=browser[:300],
+        started_at=time,
+        used_at=time,
+        expires_at=time + days * DAY,
     )
     return Happened(None)
 

@@ -3,6 +3,9 @@
 import logging
 import re
 import sys
+import traceback
+from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -32,7 +35,7 @@ def configure(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            without_words,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -40,6 +43,18 @@ def configure(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to debug
+
+
+def without_words(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Where an exception came from, without its words: a database's often quote the row that it refused (I16)."""
+    error = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if error is True else error
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-8:]
+        event["error"] = type(error).__name__
+        event["at"] = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
 
 
 async def note(fact: Fact) -> None:

@@ -40,11 +40,11 @@ def store(conversation: Conversation, author: str, text: str, agent: Agent | Non
         number=conversation.last_number,
         author=author,
         text=text,
-        member=agent and agent.id,
+        member=agent.id if agent else None,
         sent_at=conversation.changed_at,
         **columns,
     )
-    described = describe(message, agent and agent.named, agent and agent.user_id)
+    described = _describe_by(message, agent)
     return MessagePosted(conversation.id, conversation.assistant_id, conversation.version, described)
 
 
@@ -87,7 +87,7 @@ def answer_again(said: Message, text: str, conversation_id: str | None = None, a
     """The answer that a repeated send gets (I4): the same as the first. Raises Conflict if it says something else."""
     if said.text != text or conversation_id not in (None, said.conversation_id):
         raise Conflict
-    return describe(said, agent and agent.named, agent and agent.user_id)
+    return _describe_by(said, agent)
 
 
 def team_of(conversation_id: str) -> Any:
@@ -120,6 +120,10 @@ def describe(message: Message, agent: dict[str, str] | None = None, user_id: str
         "announced_as": message.announced_as,
         "client_id": message.client_id,
     }
+
+
+def _describe_by(message: Message, agent: Agent | None) -> dict[str, Any]:
+    return describe(message, agent.named, agent.user_id) if agent else describe(message)
 
 
 SEEN_BY_ALL = ("number", "conversation_id", "author", "text", "html", "files", "sent_at")
@@ -178,6 +182,4 @@ def _lines(conversation_id: str) -> Any:
 
 
 def _described(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    return [
-        describe(row, {"id": row.agent_id, "name": row.agent_name} if row.agent_id else None, row.agent_user) for row in rows
-    ]
+    return [describe(row, {"id": row.agent_id, "name": row.agent_name} if row.agent_id else None, row.agent_user) for row in rows]

@@ -174,7 +174,11 @@ Conversation.add_index(
 )
 Conversation.add_index(
     Conversation.index(
-        Conversation.assistant, Conversation.status, Conversation.waiting_since, Conversation.changed_at, name="conversation_watched"
+        Conversation.assistant,
+        Conversation.status,
+        Conversation.waiting_since,
+        Conversation.changed_at,
+        name="conversation_watched",
     )
 )
 Conversation.add_index(Conversation.index(Conversation.status, Conversation.ages_from, name="conversation_ages"))

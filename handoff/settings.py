@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     session_days: int = Field(14, ge=1, le=365, description="days until a sign-in ends by itself")
     words_per_second: float = Field(18, gt=0, le=10_000, description="pace at which the built-in assistant writes")
     turn_seconds: float = Field(40, gt=0, description="longest time one answer of an assistant may take")
-    lease_seconds: float = Field(6, ge=1, description="after this long without a sign of life a turn is taken up by another process")
+    lease_seconds: float = Field(
+        6, ge=1, description="after this long without a sign of life a turn is taken up by another process"
+    )
     sweep_seconds: float = Field(2, gt=0, description="pause between two looks for aged conversations and abandoned turns")
     max_connections: int = Field(10_000, ge=1, description="live sockets of one process")
     max_connections_per_address: int = Field(1_000, ge=1, description="live sockets from one address")

@@ -71,7 +71,7 @@ def _snapshot(row: Any, standing: list[dict[str, Any]], unread: int | None) -> d
         "owner_absent": bool(row.owner_id and row.owner_seat is None),
         "version": row.version,
         "last_number": row.last_number,
-        "last_message": row.last_number and _last_message(row) or None,
+        "last_message": _last_message(row) if row.last_number else None,
         "unread": unread,
         "waiting_since": row.waiting_since,
         "signals": standing,

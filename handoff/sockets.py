@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from prometheus_client import Gauge
 from prometheus_client import Counter as Count
+from prometheus_client import Gauge
 from socketio import AsyncServer
 from socketio.packet import BINARY_ACK, BINARY_EVENT, EVENT, Packet
 

@@ -23,15 +23,17 @@ def found(name: str, plan: str, owner: User) -> tuple[Team, Member]:
 
 
 def join(team: Team, user: User, role: str, seated: bool = True) -> Member:
-    member = Member.create(team=team, user=user, role=role)
+    member: Member = Member.create(team=team, user=user, role=role)
     if seated:
         Seat.create(team=team, member=member, assigned_by=member)
     return member
 
 
 def add_assistant(team: Team, name: str, **columns: object) -> Assistant:
-    return Assistant.create(team=team, name=name, **columns)
+    assistant: Assistant = Assistant.create(team=team, name=name, **columns)
+    return assistant
 
 
 def add_widget(assistant: Assistant, name: str, key: str, **columns: object) -> Widget:
-    return Widget.create(assistant=assistant, name=name, key=key, **columns)
+    widget: Widget = Widget.create(assistant=assistant, name=name, key=key, **columns)
+    return widget

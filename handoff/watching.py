@@ -107,4 +107,3 @@ def _counts(agent: Agent, assistant_id: str) -> dict[str, int]:
         "needs_human": active.where(_needs_human()).count(),
         "mine": active.where(Conversation.owner == agent.id).count(),
     }
-

@@ -5,7 +5,7 @@ Stopping it is thrift. What keeps a late answer out is the condition in `turns.w
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,15 @@ class Writers:
             text, raised = await self._answered(turn, asked)
             html = await asyncio.to_thread(render, text)
             await self._until_available(
-                self._database.write, conversation_id, turns.finish, turn, conversation_id, text, html, self._process, raised
+                self._database.write,
+                conversation_id,
+                turns.finish,
+                turn,
+                conversation_id,
+                text,
+                html,
+                self._process,
+                raised,
             )
             ended.labels("failed" if dict(raised).get("assistant_failed") else "finished").inc()
         except (Ended, asyncio.CancelledError):
@@ -130,12 +138,12 @@ class Writers:
         provider = self._providers[asked.provider]
         try:
             async with self._few, asyncio.timeout(self._turn_seconds):
-                with first_piece.time():
-                    stream = provider.answer(asked.question)
-                    piece = await anext(stream, None)
-                while piece is not None:
-                    self._add(piece, draft)
-                    piece = await anext(stream, None)
+                async with aclosing(provider.answer(asked.question)) as stream:
+                    with first_piece.time():
+                        piece = await anext(stream, None)
+                    while piece is not None:
+                        self._add(piece, draft)
+                        piece = await anext(stream, None)
         except TimeoutError:
             raise AnswerFailed(f"No whole answer came within {self._turn_seconds:g} seconds.") from None
         except (AnswerFailed, asyncio.CancelledError):

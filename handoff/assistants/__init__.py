@@ -1,8 +1,8 @@
 """The AI that answers, behind one small protocol: a stream of pieces that can be cancelled at any point."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ Piece = str | NeedsHuman
 
 
 class Provider(Protocol):
-    def answer(self, question: Question) -> AsyncIterator[Piece]:
+    def answer(self, question: Question) -> AsyncGenerator[Piece, None]:
         """Yield the answer piece by piece. Closing the iterator ends the work behind it at once.
 
         Any exception means that no whole answer came: what was yielded is not stored as one.
@@ -45,5 +45,5 @@ class Provider(Protocol):
         ...
 
 
-def providers(built_in: Provider) -> dict[str, Any]:
+def providers(built_in: Provider) -> dict[str, Provider]:
     return {"built_in": built_in}

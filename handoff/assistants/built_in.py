@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from handoff.assistants import NeedsHuman, Piece, Question
 from handoff.assistants.retrieval import Knowledge
@@ -25,7 +25,7 @@ class BuiltIn:
         self._pause = 1 / words_per_second
         self._knowledge: dict[str, tuple[int, Knowledge]] = {}
 
-    async def answer(self, question: Question) -> AsyncIterator[Piece]:
+    async def answer(self, question: Question) -> AsyncGenerator[Piece, None]:
         """Stream the best entry's answer word by word, at a pace that a person can follow."""
         text = await self._text(question)
         if text is None:
@@ -38,7 +38,7 @@ class BuiltIn:
         if _greeting.fullmatch(question.text.strip()):
             return GREETED
         found = (await self._known(question)).find(question.text)
-        return found and found.answer
+        return found.answer if found else None
 
     async def _known(self, question: Question) -> Knowledge:
         version, knowledge = self._knowledge.get(question.assistant_id, (-1, None))

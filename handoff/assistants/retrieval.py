@@ -16,9 +16,81 @@ LIKENESS = 0.7  # of a misspelt word to a known one
 
 _words = re.compile(r"[^\W_]+")
 _filler = frozenset(
-    "a an and any are as at be but by can could did do does for from get had has have hello hey hi how i if in is it its "
-    "me my of on or our please so some tell than thank thanks that the their them then there these they this to us want was we "
-    "were what when where which who will with would you your about know need like".split()
+    [
+        "a",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "get",
+        "had",
+        "has",
+        "have",
+        "hello",
+        "hey",
+        "hi",
+        "how",
+        "i",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "our",
+        "please",
+        "so",
+        "some",
+        "tell",
+        "than",
+        "thank",
+        "thanks",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "us",
+        "want",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+        "about",
+        "know",
+        "need",
+        "like",
+    ]
 )
 
 
@@ -63,9 +135,7 @@ class Knowledge:
             return word
         if len(word) < 4:
             return None
-        match = process.extractOne(
-            word, self._vocabulary, scorer=DamerauLevenshtein.normalized_similarity, score_cutoff=LIKENESS
-        )
+        match = process.extractOne(word, self._vocabulary, scorer=DamerauLevenshtein.normalized_similarity, score_cutoff=LIKENESS)
         return match[0] if match else None
 
     def _share(self, asked: list[str], entry: int) -> float:

@@ -61,9 +61,7 @@ class Member(Row):
     ended_at = BigIntegerField(null=True)
 
 
-Member.add_index(
-    Member.index(Member.team, Member.user, unique=True, where=Member.ended_at.is_null(), name="member_present")
-)
+Member.add_index(Member.index(Member.team, Member.user, unique=True, where=Member.ended_at.is_null(), name="member_present"))
 
 
 class Seat(Row):
@@ -164,9 +162,7 @@ class Conversation(Row):
 
 
 Conversation.add_index(
-    Conversation.index(
-        Conversation.customer, unique=True, where=Conversation.status == SQL("'active'"), name="conversation_active"
-    )
+    Conversation.index(Conversation.customer, unique=True, where=Conversation.status == SQL("'active'"), name="conversation_active")
 )
 Conversation.add_index(
     Conversation.index(
@@ -194,9 +190,7 @@ class Takeover(Row):
     note = TextField(null=True)
 
 
-Takeover.add_index(
-    Takeover.index(Takeover.conversation, unique=True, where=Takeover.ended_at.is_null(), name="takeover_open")
-)
+Takeover.add_index(Takeover.index(Takeover.conversation, unique=True, where=Takeover.ended_at.is_null(), name="takeover_open"))
 
 
 class Turn(Row):
@@ -247,9 +241,7 @@ class Signal(Row):
 
 
 Signal.add_index(
-    Signal.index(
-        Signal.conversation, Signal.kind, unique=True, where=Signal.cleared_at.is_null(), name="signal_standing"
-    )
+    Signal.index(Signal.conversation, Signal.kind, unique=True, where=Signal.cleared_at.is_null(), name="signal_standing")
 )
 
 

@@ -61,7 +61,7 @@ class Agents(Door):
 
     def who(self, sid: str) -> str | None:
         desk = self.desks.get(sid)
-        return desk and f"session:{desk.user.session_id}"
+        return f"session:{desk.user.session_id}" if desk else None
 
     def left(self, sid: str) -> None:
         desk = self.desks.pop(sid, None)
@@ -114,9 +114,7 @@ class Agents(Door):
     async def open_conversation(self, sid: str, sent: OpenConversation) -> dict[str, Any]:
         """Also brings this socket the conversation's drafts, and no other's."""
         desk = self.desks[sid]
-        agent = await self.database.read(
-            watching.agent_of_conversation, desk.user.session_id, sent.conversation_id
-        )
+        agent = await self.database.read(watching.agent_of_conversation, desk.user.session_id, sent.conversation_id)
         if desk.open not in (None, sent.conversation_id):
             await self.leave_room(sid, f"conversation:{desk.open}")
         desk.open = sent.conversation_id
@@ -124,7 +122,7 @@ class Agents(Door):
         return await self.database.read(snapshots.opened_by, agent, sent.conversation_id, sent.after, sent.before)
 
     @command(TakeOver)
-    async def take_over(self, sid: str, sent: TakeOver) -> dict[str, Any]:
+    async def take_over(self, sid: str, sent: TakeOver) -> Any:
         return await self._write(sid, sent.conversation_id, takeovers.take_over)
 
     @command(PostAgentMessage)
@@ -135,27 +133,19 @@ class Agents(Door):
 
     @command(AgentTyping)
     async def typing(self, sid: str, sent: AgentTyping) -> None:
-        self.announce(
-            [
-                await self.database.read(
-                    typing_of, self.desks[sid].user.session_id, sent.conversation_id, sent.is_typing
-                )
-            ]
-        )
+        self.announce([await self.database.read(typing_of, self.desks[sid].user.session_id, sent.conversation_id, sent.is_typing)])
 
     @command(MarkRead)
     async def mark_read(self, sid: str, sent: MarkRead) -> None:
         await self._write(sid, sent.conversation_id, conversations.mark_read, sent.number)
 
     @command(AddNote)
-    async def add_note(self, sid: str, sent: AddNote) -> dict[str, Any]:
+    async def add_note(self, sid: str, sent: AddNote) -> Any:
         return await self._write(sid, sent.conversation_id, notes.add_note, sent.client_id, sent.text)
 
     @command(CloseConversation)
-    async def close_conversation(self, sid: str, sent: CloseConversation) -> dict[str, Any]:
-        return await self._write(
-            sid, sent.conversation_id, conversations.close_as_agent, sent.outcome_id, sent.note
-        )
+    async def close_conversation(self, sid: str, sent: CloseConversation) -> Any:
+        return await self._write(sid, sent.conversation_id, conversations.close_as_agent, sent.outcome_id, sent.note)
 
     async def _write(self, sid: str, conversation_id: str, operation: Callable[..., Any], *arguments: Any) -> Any:
         session_id = self.desks[sid].user.session_id

@@ -63,7 +63,7 @@ class Customers(Door):
 
     def who(self, sid: str) -> str | None:
         visit = self.visits.get(sid)
-        return visit and f"customer:{visit.customer.customer_id}"
+        return f"customer:{visit.customer.customer_id}" if visit else None
 
     def left(self, sid: str) -> None:
         self.visits.pop(sid, None)

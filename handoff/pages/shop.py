@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp_jinja2 import render_template
 
-from handoff.demo import widget_key
+from handoff import demo
 from handoff.errors import NotFound
 from handoff.pages import HOUSE
 
@@ -13,7 +13,8 @@ routes = web.RouteTableDef()
 @routes.get("/shop")
 async def shop(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
-    key = await house.database.read(widget_key)
-    if key is None:
+    widget = await house.database.read(demo.widget)
+    if widget is None:
         raise NotFound("There is no demo team here.")
-    return render_template("shop/index.html", request, {"widget_key": key, "base_url": house.settings.address})
+    context = {"widget_key": widget["key"], "widget_color": widget["color"], "base_url": house.settings.address}
+    return render_template("shop/index.html", request, context)
