@@ -35,7 +35,7 @@ export class CloseDialog {
     const note = sendable(this.note.value);
     if (!chosen && this.outcomes.childElementCount) return this.say("Pick an outcome.");
     if (codePoints(note) > TEXT_LIMIT) return this.say(`A note may have ${TEXT_LIMIT} characters.`);
-    if (!this.isBusy) await this.send(chosen?.value ?? null, note || null);
+    if (!this.isBusy) await this.send(chosen?.value ?? null, note);
   }
 
   async send(outcomeId, note) {

@@ -23,11 +23,16 @@ export class Foot {
     part("answering").hidden = stand !== "answering";
     part("taken").hidden = stand !== "taken";
     part("ended").hidden = stand !== "ended";
-    if (stand === "answering") setText(part("answering-text"), answering(conversation, place));
+    if (stand === "answering") this.showAnswering(conversation, place);
     if (stand === "taken") setText(part("taken"), `${conversation.owner.name} has this conversation.`);
     if (stand === "ended") setText(part("ended"), `${closedLabel(conversation)}. The customer’s next message opens a new conversation.`);
     this.composer.show(stand === "mine" ? conversation.id : null);
     this.refresh();
+  }
+
+  showAnswering(conversation, place) {
+    setText(part("answering-text"), answering(conversation, place));
+    part("answering").querySelector(".dot").style.backgroundColor = place.assistant.color ?? "";
   }
 
   standing(conversation, place) {

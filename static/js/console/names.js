@@ -21,18 +21,17 @@ export function ownerLabel(conversation, place) {
 }
 
 /** The author before a row's last line. */
-export function shortAuthor(message, place) {
+export function shortAuthor(message, owner, place) {
   if (message.author === "customer") return "Customer";
   if (message.author === "assistant") return "Assistant";
-  return message.agent?.id === place.me ? "You" : (message.agent?.name ?? "Agent");
+  const agent = message.agent ?? owner; // a row's last line comes without its agent; only the owner can have written it
+  return agent?.id === place.me ? "You" : (agent?.name ?? "Agent");
 }
 
 const SIGNALS = {
-  human_requested: "Asked for a human",
-  request_human: "Asked for a human",
+  asked_for_human: "Asked for a human",
   no_answer: "No answer found",
-  owner_silent: "Agent is silent",
-  turn_failed: "Assistant failed",
+  assistant_failed: "Assistant failed",
 };
 
 /** A kind that this page does not know yet still reads as words. */

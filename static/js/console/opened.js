@@ -83,11 +83,17 @@ export class Opened {
     if (verdict === "old") return quiet(endsDraft);
     if (verdict === "gap") return { changed: false, fetch: true, lines: [] };
     this.conversation = advance(this.conversation, name, fact);
-    if (fact.takeover) this.takeovers = withId(this.takeovers, fact.takeover);
+    if (fact.takeover) this.takenOver(fact.takeover);
     if (fact.signal) this.signals = withId(this.signals, fact.signal);
     if (fact.note) this.notes = withId(this.notes, fact.note);
     const isNew = name === "message_posted" && this.add(fact.message);
     return { changed: true, fetch: false, lines: isNew ? [fact.message] : [] };
+  }
+
+  /** A takeover answers the signals that stood. */
+  takenOver(takeover) {
+    this.takeovers = withId(this.takeovers, takeover);
+    this.signals = this.signals.map((signal) => ({ ...signal, cleared_at: signal.cleared_at ?? takeover.taken_at }));
   }
 
   add(message) {

@@ -34,7 +34,7 @@ function writerLine({ author, name }) {
 
 function lastLine(conversation, place) {
   const line = conversation.last_message;
-  return line ? `${shortAuthor(line, place)}: ${line.text.slice(0, 200)}` : "No lines yet";
+  return line ? `${shortAuthor(line, conversation.owner, place)}: ${line.text.slice(0, 200)}` : "No lines yet";
 }
 
 function ownerWords(conversation, place) {
@@ -47,15 +47,12 @@ function fillSignals(element, conversation) {
   const labels = [...new Set(raised.map(signalLabel))];
   if (element.dataset.labels === labels.join("|")) return;
   element.dataset.labels = labels.join("|");
-  element.replaceChildren(...labels.map(chip));
+  // A row has room for one in words; the others are counted and stand in the conversation.
+  element.replaceChildren(...(labels.length ? [chip(labels[0], labels[0])] : []), ...(labels.length > 1 ? [chip(`+${labels.length - 1}`, labels.slice(1).join(", "))] : []));
 }
 
-function chip(label) {
-  const element = document.createElement("span");
-  element.className = "chip";
-  element.textContent = label;
-  element.title = label;
-  return element;
+function chip(words, title) {
+  return Object.assign(document.createElement("span"), { className: "chip", textContent: words, title });
 }
 
 function markCurrent(button, isOpen) {

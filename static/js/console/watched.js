@@ -88,10 +88,9 @@ export class Watched {
   }
 }
 
-/** Nobody human has it, and something says that somebody should. */
+/** Something says that a human should come; a takeover and the close settle all signals. */
 export function needsHuman(conversation) {
-  const unattended = !conversation.owner || conversation.owner_absent;
-  return unattended && (conversation.signals ?? []).some((signal) => signal.cleared_at == null);
+  return (conversation.signals ?? []).some((signal) => signal.cleared_at == null);
 }
 
 function byNeed(one, other) {
