@@ -13,13 +13,13 @@
   sheet.replaceSync(`:host{all:initial;color-scheme:light dark}
 button,iframe{position:fixed;z-index:2147483000;border:0;right:20px}
 button{bottom:max(20px,env(safe-area-inset-bottom));width:56px;height:56px;padding:0;border-radius:50%;cursor:pointer;
-background:var(--color,#24292f);color:var(--text,#fff);box-shadow:0 4px 16px #0004}
+background:#24292f;color:#fff;box-shadow:0 4px 16px #0004}
 button:hover{filter:brightness(1.1)}
 button:focus-visible{outline:3px solid #fff;box-shadow:0 0 0 6px #111}
-svg{width:26px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
+svg{width:26px;display:block;margin:auto;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 b{position:absolute;top:-4px;right:-4px;min-width:10px;padding:0 6px;border-radius:11px;font:600 12px/22px system-ui;background:#c81e1e;color:#fff}
 b:empty{display:none}
-iframe{bottom:88px;width:380px;height:min(620px,100dvh - 112px);border-radius:16px;background:Canvas;box-shadow:0 4px 40px #0004}
+iframe{bottom:88px;width:380px;height:min(620px,100dvh - 112px);border-radius:16px;background:Canvas;box-shadow:0 0 0 1px #8883,0 4px 40px #0004}
 iframe:not(.open){visibility:hidden}
 @media(max-width:479px){iframe{inset:0;width:100%;height:100dvh;border-radius:0}.open~button{visibility:hidden}}
 @media print{:host{display:none}}`);
@@ -37,8 +37,8 @@ iframe:not(.open){visibility:hidden}
   function paint(color) {
     if (!/^#[\da-f]{6}$/i.test(color)) return;
     const [r, g, b] = color.match(/\w\w/g).map((pair) => (parseInt(pair, 16) / 255) ** 2.2);
-    button.style.setProperty("--color", color);
-    button.style.setProperty("--text", 0.21 * r + 0.72 * g + 0.07 * b > 0.18 ? "#000" : "#fff");
+    button.style.background = color;
+    button.style.color = 0.21 * r + 0.72 * g + 0.07 * b > 0.18 ? "#000" : "#fff";
   }
 
   function show() {

@@ -1,3 +1,5 @@
+import { draftText } from "./draft_text.js";
+
 // What has arrived is shown within this time, however much it is: five updates a second then look like one flow.
 const CATCH_UP = 260;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -13,7 +15,7 @@ export class Draft {
     this.turn = turn;
     this.element = document.getElementById("draft-template").content.firstElementChild.cloneNode(true);
     this.element.dataset.draft = turn;
-    this.node = this.element.querySelector(".message-text").appendChild(new Text());
+    this.body = this.element.querySelector(".message-text");
   }
 
   /** Takes the whole text so far; one that is not a continuation is shown at once. */
@@ -44,6 +46,6 @@ export class Draft {
     // Half of a surrogate pair would show as a broken character for a moment.
     const splits = /[\uD800-\uDBFF]/.test(this.#text[length - 1] ?? "");
     this.#shown = splits ? Math.min(length + 1, this.#text.length) : length;
-    this.node.data = this.#text.slice(0, this.#shown);
+    this.body.replaceChildren(draftText(this.#text.slice(0, this.#shown)));
   }
 }

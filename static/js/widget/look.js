@@ -1,6 +1,7 @@
 const READABLE = 4.5;
-const LIGHT_SURFACE = [255, 255, 255];
-const DARK_SURFACE = [23, 25, 29];
+// The bubbles of widget.css: what can be read on them can be read on the page too.
+const LIGHT_SURFACE = [241, 242, 244];
+const DARK_SURFACE = [38, 42, 48];
 
 /** Sets the widget's colour, and the text on it and shades of it that stay readable in light and in dark. */
 export function applyLook(color, root = document.documentElement) {

@@ -87,7 +87,7 @@ function begin(id) {
   rating.withdraw();
   transcript.begin(id);
   unread.begin(id);
-  menu.allowEnd(true);
+  menu.active(true);
   composer.placeholder(words.placeholder);
 }
 
@@ -115,7 +115,7 @@ function showTyping(isTyping) {
 function end(id) {
   typing.show(false);
   rating.offer(id, transcript.end());
-  menu.allowEnd(false);
+  menu.active(false);
   composer.placeholder(words.placeholderEnded);
 }
 

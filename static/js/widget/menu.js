@@ -16,8 +16,8 @@ export class Menu {
     this.list.addEventListener("focusout", ({ relatedTarget }) => relatedTarget?.closest(".menu") || this.#toggle(false));
   }
 
-  /** Ending is offered only while there is something to end. */
-  allowEnd(isActive) {
+  /** Whether there is a conversation that can be ended, or that a person could join. */
+  active(isActive) {
     this.end.hidden = !isActive;
   }
 
@@ -37,14 +37,11 @@ export class Menu {
 
   async #requestHuman() {
     this.close();
+    if (this.end.hidden) return this.notice.show(words.writeFirst, [words.ok, this.done]);
     this.notice.show(words.asking);
-    const { ok, error } = await this.connection.command("request_human");
-    const answer = ok ? (ok.available ? words.personAvailable : words.personAway) : this.#why(error);
+    const { ok } = await this.connection.command("request_human");
+    const answer = ok ? (ok.available ? words.personAvailable : words.personAway) : words.tryLater;
     this.notice.show(answer, [words.ok, this.done]);
-  }
-
-  #why({ code }) {
-    return code === "not_found" || code === "closed" ? words.writeFirst : words.tryLater;
   }
 
   #confirmEnd() {

@@ -8,15 +8,13 @@ export class Notice {
   show(text, ...actions) {
     const line = document.createElement("span");
     line.textContent = text;
-    this.element.replaceChildren(line, ...actions.map(([label, act]) => this.#button(label, act)));
+    const buttons = document.createElement("div");
+    buttons.append(...actions.map(([label, act]) => this.#button(label, act)));
+    this.element.replaceChildren(line, buttons);
   }
 
   focus() {
     this.element.querySelector("button")?.focus();
-  }
-
-  get isShown() {
-    return this.element.hasChildNodes();
   }
 
   close() {

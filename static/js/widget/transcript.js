@@ -153,6 +153,7 @@ export class Transcript {
     element.dataset.mark = mark;
     const line = element.querySelector(".message-mark");
     const waits = mark === "pending" && !this.#isOnline;
+    element.classList.toggle("is-waiting", waits);
     setText(line.querySelector("span"), waits ? words.waiting : (words.refused[code] ?? words.unsent[mark]));
     line.hidden = false;
     if (mark === "failed") line.setAttribute("role", "status");

@@ -24,7 +24,7 @@ export const words = {
   over: (count) => `${count} too many`,
   outboxFull: "Too many messages are waiting to be sent.",
   placeholder: "Write a message",
-  placeholderEnded: "Write to start a new conversation",
+  placeholderEnded: "Start a new conversation",
   ended: "This conversation has ended",
   asking: "Asking…",
   personAvailable: "Somebody from the team is here. We have let them know.",
