@@ -131,10 +131,9 @@ class Handoff:
         """Close the transports and not the namespaces: a client takes that for a lost connection and comes back by itself."""
         sockets = list(self.server.eio.sockets.values())
         await asyncio.gather(*(socket.close(wait=False) for socket in sockets), return_exceptions=True)
+        flushed = asyncio.gather(*(socket.queue.join() for socket in sockets), return_exceptions=True)
         with suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                while any(not socket.queue.empty() for socket in sockets):
-                    await asyncio.sleep(0.02)
+            await asyncio.wait_for(flushed, 1)
 
 
 def prepare(settings: Settings) -> list[str]:

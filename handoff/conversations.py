@@ -55,7 +55,7 @@ def age_out(conversation_id: str, version: int) -> Happened[None]:
 
 
 def close(which: Expression, by: str, outcome_id: str | None = None, note: str = "") -> list[Fact]:
-    """Close the active conversation that is meant, once; no facts if there is none. What the customer was shown of a draft stays."""
+    """Close the active conversation that is meant, once; no facts if there is none. What was shown of a draft stays."""
     time = now()
     rows = (
         Conversation.update(status="closed", turn_id=None, waiting_since=None, closed_at=time, closed_by=by, outcome=outcome_id)

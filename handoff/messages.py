@@ -150,7 +150,8 @@ def for_customer(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(conversation_id: str, after: int | None = None, before: int | None = None) -> tuple[list[dict[str, Any]], bool]:
-    """Lines in order, and whether there are more on that side: newer ones after `after`, older ones before `before` or the newest page."""
+    """Lines in order, and whether there are more on that side: newer ones with `after`, else older ones (without `before`
+    it is the newest page)."""
     lines = _lines(conversation_id)
     if after is not None:
         rows = list(lines.where(Message.number > after).order_by(Message.number).limit(CATCH_UP_LINES + 1))

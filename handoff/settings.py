@@ -1,4 +1,4 @@
-"""Everything an operator can set, read from HANDOFF_* in the environment or from a .env file. Nothing else reads the environment."""
+"""Everything an operator can set, from HANDOFF_* in the environment or a .env file. Nothing else reads the environment."""
 
 import os
 from ipaddress import ip_address

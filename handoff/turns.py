@@ -145,7 +145,7 @@ def take_up(turn_id: str, conversation_id: str, process: str) -> Happened[None]:
 
 
 def let_go(process: str | None = None) -> Happened[None]:
-    """End the claims of a process that stops (or all, where there can be one process only), so that the next start takes the turns up."""
+    """End the claims of a process that stops (or all, where there can be one process only): the next to sweep takes them up."""
     mine = (Turn.status == "running") & ((Turn.claimed_by == process) if process else True)
     Turn.update(claimed_until=0).where(mine).execute()
     return Happened(None)

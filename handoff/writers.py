@@ -137,13 +137,12 @@ class Writers:
     async def _collect(self, asked: Asked, draft: Draft) -> None:
         provider = self._providers[asked.provider]
         try:
-            async with self._few, asyncio.timeout(self._turn_seconds):
-                async with aclosing(provider.answer(asked.question)) as stream:
-                    with first_piece.time():
-                        piece = await anext(stream, None)
-                    while piece is not None:
-                        self._add(piece, draft)
-                        piece = await anext(stream, None)
+            async with self._few, asyncio.timeout(self._turn_seconds), aclosing(provider.answer(asked.question)) as stream:
+                with first_piece.time():
+                    piece = await anext(stream, None)
+                while piece is not None:
+                    self._add(piece, draft)
+                    piece = await anext(stream, None)
         except TimeoutError:
             raise AnswerFailed(f"No whole answer came within {self._turn_seconds:g} seconds.") from None
         except (AnswerFailed, asyncio.CancelledError):

@@ -14,84 +14,15 @@ from rapidfuzz.distance import DamerauLevenshtein
 FLOOR = 0.5  # share of the question's weight that an entry must hold to count as an answer
 LIKENESS = 0.7  # of a misspelt word to a known one
 
+# Words of which every question is full; they say nothing about what is asked.
+FILLER = """
+a an and any are as at be but by can could did do does for from get had has have hello hey hi how i if in is it its me
+my of on or our please so some tell than thank thanks that the their them then there these they this to us want was we
+were what when where which who will with would you your about know need like
+"""
+
 _words = re.compile(r"[^\W_]+")
-_filler = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "get",
-        "had",
-        "has",
-        "have",
-        "hello",
-        "hey",
-        "hi",
-        "how",
-        "i",
-        "if",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "please",
-        "so",
-        "some",
-        "tell",
-        "than",
-        "thank",
-        "thanks",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "us",
-        "want",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "about",
-        "know",
-        "need",
-        "like",
-    ]
-)
+_filler = frozenset(FILLER.split())
 
 
 @dataclass(frozen=True)
