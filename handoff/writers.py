@@ -66,7 +66,7 @@ class Writers:
         turn_seconds: float,
     ) -> None:
         self._database = database
-        self._providers = providers
+        self.providers = providers
         self._announce = announce
         self._process = process
         self._turn_seconds = turn_seconds
@@ -135,7 +135,7 @@ class Writers:
                 await collecting
 
     async def _collect(self, asked: Asked, draft: Draft) -> None:
-        provider = self._providers[asked.provider]
+        provider = self.providers[asked.provider]
         try:
             async with self._few, asyncio.timeout(self._turn_seconds), aclosing(provider.answer(asked.question)) as stream:
                 with first_piece.time():

@@ -12,6 +12,8 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from tests.network import Relay
 from tests.servers import HandoffProcess, PostgresqlServer, RedisServer
 
+pytest_plugins = ["tests.cast"]
+
 # Two busy cores: what is right comes within this time, what is wrong never comes.
 PATIENCE_MS = 10_000
 CHROMIUM_FLAGS = ["--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run"]
@@ -130,9 +132,7 @@ NewBrowserPage = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture
-async def new_browser_page(
-    chromium: Browser, start_handoff: StartHandoff, new_relay: NewRelay
-) -> AsyncIterator[NewBrowserPage]:
+async def new_browser_page(chromium: Browser, start_handoff: StartHandoff, new_relay: NewRelay) -> AsyncIterator[NewBrowserPage]:
     """`page = await new_browser_page(allow="...", viewport=...)`: a page of a person with a browser of their own
     (cookies, storage). Whatever a page complains of, a violated CSP too, fails the test, unless the pattern `allow`
     matches it. It names the two other fixtures so that pages are closed before what they look at."""

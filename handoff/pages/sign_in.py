@@ -66,14 +66,14 @@ async def sign_out(request: web.Request) -> web.Response:
     user = await maybe_signed_in(request)
     if user is not None:
         await request.app[HOUSE].database.write(user.user_id, identity.sign_out, user.session_id)
-    response = web.HTTPSeeOther("/sign-in")
+    response = web.Response(status=303, headers={"Location": "/sign-in"})
     response.del_cookie(identity.COOKIE)
     return response
 
 
 def _welcome(request: web.Request, token: str, onward: str) -> web.Response:
     settings = request.app[HOUSE].settings
-    response = web.HTTPSeeOther(_safe(onward))
+    response = web.Response(status=303, headers={"Location": _safe(onward)})
     response.set_cookie(
         identity.COOKIE,
         token,
