@@ -21,7 +21,7 @@ export class List {
   render(rows, all, view) {
     this.latest = { rows, all, view };
     const wanted = rows.map((row) => row.id);
-    const order = this.isStill() ? this.order.filter((id) => all.has(id)) : wanted;
+    const order = this.isStill() ? this.stillOrder(wanted, all) : wanted;
     this.place(order);
     const shown = new Set(wanted);
     for (const id of order) fillRow(this.items.get(id), all.get(id), { ...view, isGone: !shown.has(id) });
@@ -43,6 +43,13 @@ export class List {
     // A click leaves focus behind without anybody steering by it; only focus that shows holds the list.
     const steered = this.element.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
     return this.order.length > 0 && (this.isPointed || steered);
+  }
+
+  /** What stands stays where it is; rows below the last of them ("Show more") move nothing, so they may come. */
+  stillOrder(wanted, all) {
+    const kept = this.order.filter((id) => all.has(id));
+    const last = Math.max(...kept.map((id) => wanted.indexOf(id)));
+    return [...kept, ...wanted.slice(last + 1)];
   }
 
   place(order) {

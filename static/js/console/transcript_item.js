@@ -48,6 +48,7 @@ function fillTakeover(element, takeover, opened, place) {
 
 function fillSignal(element, signal) {
   const over = signal.cleared_at == null ? "" : ` · settled ${clockTime(signal.cleared_at)}`;
+  element.classList.toggle("is-settled", signal.cleared_at != null);
   fillMark(element, "signal", `${signalLabel(signal)} · ${clockTime(signal.raised_at)}${over}`, signal.reason);
 }
 
