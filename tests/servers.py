@@ -65,13 +65,9 @@ class Program:
         with self.log.open("ab") as log:
             self.process = self._child(command, log, env)
 
-    def _child(
-        self, command: tuple[str | Path, ...], log: IO[bytes], env: dict[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def _child(self, command: tuple[str | Path, ...], log: IO[bytes], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         guard = ["setpriv", "--pdeathsig", self.ending.name.removeprefix("SIG"), *_as(self.user)]
-        return subprocess.Popen(
-            [*guard, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=env
-        )
+        return subprocess.Popen([*guard, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=env)
 
     def wait_ready(self, is_ready: Callable[[], bool], timeout: float = 20) -> None:
         deadline = time.monotonic() + timeout
