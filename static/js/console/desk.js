@@ -8,7 +8,7 @@ import { showConnection } from "./connection_state.js";
 import { Foot, showProblem } from "./foot.js";
 import { List } from "./list.js";
 import { authorLabel } from "./names.js";
-import { showNoSeat } from "./no_seat.js";
+import { freshTeams, showNoSeat } from "./no_seat.js";
 import { Opening } from "./opening.js";
 import { Outbox } from "./outbox.js";
 import { currentRoute, goTo, leaveConversation } from "./route.js";
@@ -136,10 +136,17 @@ export class Desk {
     this.screen.notice("no-seat");
   }
 
-  watchRefused(refusal) {
-    // The page was made while there was a seat; the holders that it knows may be old, "Check again" brings new ones.
-    if (refusal.code === "no_seat") this.showNoSeat();
-    else this.screen.missing();
+  async watchRefused(refusal) {
+    if (refusal.code !== "no_seat") return this.screen.missing();
+    this.showNoSeat();
+    try {
+      const teams = await freshTeams();
+      this.data.teams = teams;
+      this.team = teams.find((team) => team.id === this.team.id) ?? this.team;
+      if (this.screen.isNotice("no-seat")) showNoSeat(this.team);
+    } catch {
+      /* the words stay true, the names may be old */
+    }
   }
 
   // --- what comes ---

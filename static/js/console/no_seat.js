@@ -11,6 +11,12 @@ export function showNoSeat(team) {
   showWhomToAsk(team);
 }
 
+/** The teams as the server knows them now: a seat that ended while the page was open makes what it came with old. */
+export async function freshTeams() {
+  const page = new DOMParser().parseFromString(await (await fetch("/console")).text(), "text/html");
+  return JSON.parse(page.getElementById("console-data").textContent).teams;
+}
+
 function showHolders({ used, limit, holders }) {
   part("seat-count").textContent = `${used} of ${limit} ${limit === 1 ? "seat is" : "seats are"} held`;
   part("seat-holders").replaceChildren(...holders.map(({ name }) => Object.assign(document.createElement("li"), { textContent: name })));

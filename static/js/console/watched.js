@@ -6,6 +6,7 @@ import { advance, judge } from "./facts.js";
 export class Watched {
   constructor(me) {
     this.me = me; // the member id of whoever looks
+    this.filter = "all"; // what was fetched last
     this.rows = new Map();
     this.counts = null;
     this.cursor = null;
@@ -18,9 +19,10 @@ export class Watched {
   }
 
   /** `rows`: all pages that were fetched, in order. Facts kept since `fetching` are applied by version. */
-  fetched({ rows, cursor, counts }) {
+  fetched({ rows, cursor, counts, filter = "all" }) {
     const kept = this.kept ?? [];
     this.kept = null;
+    this.filter = filter;
     this.rows = new Map(rows.map((row) => [row.id, { ...row, unread: row.unread ?? 0 }]));
     this.cursor = cursor;
     this.counts = counts;
@@ -49,9 +51,10 @@ export class Watched {
     return verdict === "gap" ? "fetch" : "changed";
   }
 
-  /** A conversation beyond the page: facts that carry it whole show it at once; the counts only a fetch knows. */
+  /** A conversation that is not held: facts that carry it whole show it at once; the counts only a fetch knows. */
   meet(name, fact) {
-    if (!fact.conversation || fact.conversation.status !== "active") return "fetch";
+    if (!fact.conversation) return this.mayMatter(name, fact) ? "fetch" : null;
+    if (fact.conversation.status !== "active") return "fetch";
     const met = advance(null, name, fact);
     if (name === "conversation_opened") {
       this.put(null, met);
@@ -59,6 +62,13 @@ export class Watched {
     }
     this.rows.set(met.id, met);
     return "fetch";
+  }
+
+  /** Of the many conversations beyond the page only few facts can bring one onto it, or change a count. */
+  mayMatter(name, fact) {
+    const holdsAll = this.filter === "all" && this.cursor === null;
+    if (holdsAll || name === "signal_raised") return true;
+    return this.filter === "all" && fact.message?.author === "customer";
   }
 
   put(before, after) {

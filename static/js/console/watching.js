@@ -1,12 +1,13 @@
 import { Watched } from "./watched.js";
 
 const SOON = 250;
+const APART = 2000;
 const LATER = 3000;
 
 /** Keeps the list of one assistant: fetches it, fetches it again when facts leave a gap, and pages on. */
 export class Watching {
   constructor({ connection, onChange, onRefused }) {
-    Object.assign(this, { connection, onChange, onRefused, assistant: null, filter: "all", pages: 1, run: 0, timer: null });
+    Object.assign(this, { connection, onChange, onRefused, assistant: null, filter: "all", pages: 1, run: 0, timer: null, fetchedAt: 0 });
     this.watched = new Watched(null);
     this.state = "idle"; // idle | fetching | watching
   }
@@ -37,6 +38,7 @@ export class Watching {
     clearTimeout(this.timer);
     if (!this.assistant || !this.connection.isLive) return;
     const run = ++this.run;
+    this.fetchedAt = Date.now();
     this.state = this.state === "watching" ? "watching" : "fetching";
     this.watched.fetching();
     this.onChange();
@@ -53,13 +55,14 @@ export class Watching {
 
   /** As many pages as the agent has called up, so that a fetch never takes rows away. */
   async allPages(isCurrent) {
+    const { filter } = this;
     let page = await this.page(null);
     const rows = [...page.conversations];
     for (let count = 1; count < this.pages && page.cursor && isCurrent(); count += 1) {
       page = await this.page(page.cursor);
       rows.push(...page.conversations);
     }
-    return { rows, cursor: page.cursor, counts: page.counts };
+    return { rows, cursor: page.cursor, counts: page.counts, filter };
   }
 
   page(cursor) {
@@ -81,10 +84,11 @@ export class Watching {
     else if (refusal.code !== "offline") this.timer = setTimeout(() => this.fetch(), LATER * (0.75 + Math.random() / 2));
   }
 
-  /** Many facts may leave a gap at once; one fetch mends them all. */
+  /** Many facts may leave a gap at once; one fetch mends them all, and a busy team is no reason to fetch without a pause. */
   fetchSoon() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.fetch(), SOON + Math.random() * SOON);
+    const pause = Math.max(0, this.fetchedAt + APART - Date.now());
+    this.timer = setTimeout(() => this.fetch(), pause + SOON + Math.random() * SOON);
   }
 
   hear(name, fact) {
