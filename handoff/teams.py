@@ -37,3 +37,9 @@ def add_assistant(team: Team, name: str, **columns: object) -> Assistant:
 def add_widget(assistant: Assistant, name: str, key: str, **columns: object) -> Widget:
     widget: Widget = Widget.create(assistant=assistant, name=name, key=key, **columns)
     return widget
+
+
+def ids_of(user_id: str) -> list[str]:
+    """The teams that a user is a member of."""
+    rows = Member.select(Member.team).where(Member.user == user_id, Member.ended_at.is_null()).limit(1_000).tuples()
+    return [team_id for (team_id,) in rows]

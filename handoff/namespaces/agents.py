@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from handoff import conversations, identity, messages, notes, snapshots, takeovers, watching
+from handoff import conversations, identity, messages, notes, snapshots, takeovers, teams, watching
 from handoff.database import Database
 from handoff.errors import NotOwner
 from handoff.events import (
@@ -81,6 +81,9 @@ class Agents(Door):
         # The session may have ended while the room was entered: then nobody would have told this socket.
         if await self.database.read(identity.session_of, request.cookies.get(identity.COOKIE, "")) is None:
             raise Turned("signed_out", "Sign in first.")
+        # Read after that room was entered: a membership that ends from here on closes this socket.
+        for team_id in await self.database.read(teams.ids_of, user.user_id):
+            await self.enter_room(sid, f"team:{team_id}")
 
     async def heed(self, fact: Fact) -> None:
         """Close the sockets of somebody whose access ended (I10); the page finds out what is left when it comes back."""

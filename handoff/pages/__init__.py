@@ -32,7 +32,7 @@ HOUSE = web.AppKey("house", House)
 
 
 def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:
-    from handoff.pages import console, edge, health, shop, sign_in, widget
+    from handoff.pages import assistants, console, edge, entries, health, seats, shop, sign_in, widget
 
     app[HOUSE] = House(
         settings,
@@ -46,6 +46,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
     )
     edge.setup(app)
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
+    app.add_routes([*seats.routes, *assistants.routes, *entries.routes])
     if settings.demo:
         app.add_routes(shop.routes)
     app.router.add_static("/static", ROOT / "static")

@@ -1,0 +1,160 @@
+"""Assistants: the list, and one with its settings, its embed code and what it would answer."""
+
+import asyncio
+from math import inf
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from handoff import knowledge
+from handoff.assistants import NeedsHuman, Question
+from handoff.assistants.built_in import BuiltIn
+from handoff.assistants.retrieval import FLOOR, Knowledge
+from handoff.knowledge import AssistantSettings, TriedQuestion
+from handoff.markdown import render
+from handoff.models import Assistant, Entry, Widget
+from handoff.pages import HOUSE
+from handoff.pages.edge import read_form
+from handoff.pages.team import (
+    faults_of,
+    fields_of,
+    frame,
+    id_in_path,
+    in_place,
+    see,
+    show,
+    team_named,
+    visitor,
+    wants_partial,
+)
+from handoff.seats import Agent
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/teams/{team}/assistants/")
+@in_place
+async def assistants(request: web.Request) -> web.Response:
+    user, team_id = await visitor(request), id_in_path(request, "team")
+    member, team, rows = await request.app[HOUSE].database.read(_list, user.session_id, team_id)
+    context = frame(user, member, team, "assistants") | {"assistants": rows, "ink_on": ink_on}
+    return show(request, "assistants/index.html", "assistants/index.html", context)
+
+
+@routes.get("/teams/{team}/assistants/{assistant}/")
+@in_place
+async def assistant(request: web.Request) -> web.Response:
+    return await assistant_page(request)
+
+
+@routes.post("/teams/{team}/assistants/{assistant}/")
+@in_place
+async def change(request: web.Request) -> web.Response:
+    user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
+    typed = fields_of(AssistantSettings, await read_form(request))
+    try:
+        settings = AssistantSettings.model_validate(typed)
+    except ValidationError as error:
+        return await assistant_page(request, "assistants/_form.html", status=422, typed=typed, faults=faults_of(error))
+    database = request.app[HOUSE].database
+    await database.write(team_id, knowledge.change_assistant, user.session_id, team_id, assistant_id, settings)
+    if wants_partial(request):
+        return await assistant_page(request, "assistants/_form.html", said="Saved.")
+    return see(f"/teams/{team_id}/assistants/{assistant_id}/")
+
+
+@routes.get("/teams/{team}/assistants/{assistant}/try")
+@in_place
+async def try_question(request: web.Request) -> web.Response:
+    """Show what would be answered, under which entry and why. Nothing is kept of it."""
+    typed = fields_of(TriedQuestion, dict(request.query))
+    try:
+        asked = TriedQuestion.model_validate(typed)
+    except ValidationError as error:
+        tried = {"question": typed["question"], "fault": faults_of(error)["question"]}
+        return await assistant_page(request, "assistants/_try.html", status=422, tried=tried)
+    return await assistant_page(request, "assistants/_try.html", tried={"question": asked.question})
+
+
+async def assistant_page(
+    request: web.Request, partial: str = "assistants/_form.html", status: int = 200, **more: Any
+) -> web.Response:
+    """The page of the assistant in the path, or its `partial`. `more` is what was typed, refused or tried on it."""
+    user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
+    house = request.app[HOUSE]
+    member, team, shown = await house.database.read(_one, user.session_id, team_id, assistant_id)
+    context: dict[str, Any] = {
+        **frame(user, member, team, "assistants"),
+        **_form_of(shown["assistant"]),
+        **shown,
+        "embeds": [(widget.name, embed_code(house.settings.address, widget)) for widget in shown["widgets"]],
+        "ink_on": ink_on,
+        "tried": None,
+        "adding": None,
+        "editing": None,
+        "autofocus": None,
+        "said": None,
+        **more,
+    }
+    if context["tried"] and "fault" not in context["tried"]:
+        context["tried"] |= await _answer(request, shown["assistant"], context["tried"]["question"])
+    return show(request, "assistants/assistant.html", partial, context, status)
+
+
+def embed_code(address: str, widget: Widget) -> str:
+    return f'<script src="{address}/widget.js" data-widget="{widget.key}" async></script>'
+
+
+def ink_on(color: str) -> str:
+    """Black or white, whichever is easier to read on a colour."""
+    channels = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"
+
+
+def _list(session_id: str, team_id: str) -> tuple[Agent, dict[str, Any], list[dict[str, Any]]]:
+    member, rows = knowledge.assistants_of(session_id, team_id)
+    return member, team_named(team_id), rows
+
+
+def _one(session_id: str, team_id: str, assistant_id: str) -> tuple[Agent, dict[str, Any], dict[str, Any]]:
+    member, found = knowledge.assistant_of(session_id, team_id, assistant_id)
+    shown = {
+        "assistant": found,
+        "widgets": knowledge.widgets_of(assistant_id),
+        "entries": knowledge.entries_of(assistant_id),
+        "entry_count": knowledge.count_entries(assistant_id),
+    }
+    return member, team_named(team_id), shown
+
+
+def _form_of(assistant: Assistant) -> dict[str, Any]:
+    return {"typed": {name: getattr(assistant, name) for name in AssistantSettings.model_fields}, "faults": {}}
+
+
+async def _answer(request: web.Request, assistant: Assistant, question: str) -> dict[str, Any]:
+    """What the assistant itself says to the question, and the entry that it says it from."""
+    database = request.app[HOUSE].database
+    entries = await database.read(knowledge.entries_of, assistant.id, None)
+    provider = BuiltIn(database, words_per_second=inf)
+    asked = Question("", assistant.id, assistant.knowledge_version, (("customer", question),))
+    pieces = [piece async for piece in provider.answer(asked)]
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    found, html = await asyncio.to_thread(_why, entries, question, text)
+    return {
+        "html": html,
+        "entry": found,
+        "needs_human": any(isinstance(piece, NeedsHuman) for piece in pieces),
+        "floor": round(FLOOR * 100),
+    }
+
+
+def _why(entries: list[Entry], question: str, text: str) -> tuple[dict[str, Any] | None, str]:
+    """The entry whose answer was given, with the share of the question that it holds; none when no entry spoke."""
+    found = Knowledge([(entry.question, entry.answer) for entry in entries]).find(question)
+    if found is None or found.answer.split() != text.split():
+        return None, render(text)
+    entry = next(entry for entry in entries if (entry.question, entry.answer) == (found.question, found.answer))
+    return {"id": entry.id, "question": entry.question, "share": round(found.score * 100)}, render(text)

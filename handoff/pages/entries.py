@@ -1,0 +1,131 @@
+"""The entries of an assistant's knowledge: add, edit, delete. Each form stands in the page, in the place of what it changes."""
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from handoff import knowledge
+from handoff.clock import new_id
+from handoff.knowledge import EntryDeleted, EntryText
+from handoff.pages import HOUSE
+from handoff.pages.assistants import assistant_page
+from handoff.pages.edge import read_form
+from handoff.pages.team import faults_of, fields_of, id_in_path, in_place, see, visitor, wants_partial
+
+routes = web.RouteTableDef()
+
+ENTRIES = "/teams/{team}/assistants/{assistant}/entries/"
+
+
+@routes.get(ENTRIES)
+@in_place
+async def entries(request: web.Request) -> web.Response:
+    """What stands where the form for a new entry stood."""
+    if wants_partial(request):
+        return await assistant_page(request, "entries/_new.html", autofocus="new-entry")
+    return see(_assistant_path(request) + "#entries")
+
+
+@routes.get(ENTRIES + "new")
+@in_place
+async def new(request: web.Request) -> web.Response:
+    return await assistant_page(request, "entries/_new.html", adding=_form(new_id()))
+
+
+@routes.post(ENTRIES)
+@in_place
+async def add(request: web.Request) -> web.Response:
+    form = await read_form(request)
+    typed, entry_id = fields_of(EntryText, form), form.get("entry_id", "")
+    if not (entry_id.isalnum() and entry_id.isascii() and len(entry_id) <= 64):
+        entry_id = new_id()
+    try:
+        text = EntryText.model_validate(typed)
+    except ValidationError as error:
+        refused = _form(entry_id, typed, faults_of(error))
+        return await assistant_page(request, "entries/_new.html", status=422, adding=refused)
+    added = await _write(request, knowledge.add_entry, entry_id, text)
+    if wants_partial(request):
+        return await _entry_page(request, added, "entries/_added.html", autofocus="new-entry")
+    return see(f"{_assistant_path(request)}#entry-{added}")
+
+
+@routes.get(ENTRIES + "{entry}/")
+@in_place
+async def entry(request: web.Request) -> web.Response:
+    entry_id = id_in_path(request, "entry")
+    if wants_partial(request):
+        return await _entry_page(request, entry_id, "entries/_entry.html", autofocus=entry_id)
+    return see(f"{_assistant_path(request)}#entry-{entry_id}")
+
+
+@routes.get(ENTRIES + "{entry}/edit")
+@in_place
+async def edit(request: web.Request) -> web.Response:
+    found = await _entry(request, id_in_path(request, "entry"))
+    typed = {"question": found.question, "answer": found.answer}
+    return await assistant_page(request, "entries/_entry.html", entry=found, editing=_form(found.id, typed))
+
+
+@routes.post(ENTRIES + "{entry}/")
+@in_place
+async def change(request: web.Request) -> web.Response:
+    entry_id = id_in_path(request, "entry")
+    typed = fields_of(EntryText, await read_form(request))
+    try:
+        text = EntryText.model_validate(typed)
+    except ValidationError as error:
+        return await _still_editing(request, entry_id, typed, faults_of(error), 422)
+    try:
+        await _write(request, knowledge.edit_entry, entry_id, text)
+    except EntryDeleted as refusal:
+        # What was typed goes on as a new entry, if they want.
+        adding = _form(new_id(), typed, {}, f"{refusal.words} Save it as a new one, or cancel.")
+        return await assistant_page(request, "entries/_deleted_meanwhile.html", status=409, adding=adding, entry_id=entry_id)
+    if wants_partial(request):
+        return await _entry_page(request, entry_id, "entries/_changed.html", autofocus=entry_id, said="Saved.")
+    return see(f"{_assistant_path(request)}#entry-{entry_id}")
+
+
+@routes.post(ENTRIES + "{entry}/delete")
+@in_place
+async def delete(request: web.Request) -> web.Response:
+    await _write(request, knowledge.delete_entry, id_in_path(request, "entry"))
+    if wants_partial(request):
+        return await assistant_page(request, "entries/_deleted.html", said="Entry deleted.")
+    return see(_assistant_path(request) + "#entries")
+
+
+async def _still_editing(
+    request: web.Request, entry_id: str, typed: dict[str, str], faults: dict[str, str], status: int
+) -> web.Response:
+    found = await _entry(request, entry_id)
+    editing = _form(entry_id, typed, faults)
+    return await assistant_page(request, "entries/_entry.html", status=status, entry=found, editing=editing)
+
+
+async def _entry_page(request: web.Request, entry_id: str, partial: str, **more: Any) -> web.Response:
+    return await assistant_page(request, partial, entry=await _entry(request, entry_id), **more)
+
+
+async def _entry(request: web.Request, entry_id: str) -> Any:
+    user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
+    _, _, found = await request.app[HOUSE].database.read(knowledge.entry_of, user.session_id, team_id, assistant_id, entry_id)
+    return found
+
+
+async def _write(request: web.Request, operation: Any, *arguments: Any) -> Any:
+    user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
+    return await request.app[HOUSE].database.write(team_id, operation, user.session_id, team_id, assistant_id, *arguments)
+
+
+def _assistant_path(request: web.Request) -> str:
+    return f"/teams/{id_in_path(request, 'team')}/assistants/{id_in_path(request, 'assistant')}/"
+
+
+def _form(
+    entry_id: str, typed: dict[str, str] | None = None, faults: dict[str, str] | None = None, words: str = ""
+) -> dict[str, Any]:
+    """A form of an entry: its id, what it holds, what is wrong with it."""
+    return {"id": entry_id, "typed": typed or {"question": "", "answer": ""}, "faults": faults or {}, "words": words}
