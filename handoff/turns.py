@@ -7,7 +7,7 @@ to for a while is abandoned for a new one with another id: what a lost process s
 
 from typing import Any
 
-from peewee import Case, fn
+from peewee import Case, Expression, fn
 
 from handoff import messages, signals
 from handoff.clock import new_id, now
@@ -38,20 +38,15 @@ def begin(conversation: Conversation, process: str, attempt: int = 1) -> list[Fa
 
 
 def write_draft(turn_id: str, conversation_id: str, text: str) -> Happened[None]:
-    """Keep what the customer is about to be shown and renew the claim. Raises TurnEnded when the turn is not current."""
-    current = Conversation.select(1).where(
-        Conversation.id == conversation_id,
-        Conversation.turn_id == turn_id,
-        Conversation.owner.is_null(),
-        Conversation.status == "active",
-    )
-    changed = (
-        Turn.update(draft=text, claimed_until=now() + CLAIM)
-        .where(Turn.id == turn_id, Turn.status == "running", fn.EXISTS(current))
-        .execute()
-    )
-    if not changed:
+    """Keep what the customer is about to be shown and renew the claim. Raises TurnEnded when the turn is not current.
+
+    The first statement changes nothing but takes the conversation's row lock, as every operation on a conversation does
+    first: a batch of drafts and a takeover on another process would otherwise wait for each other.
+    """
+    current = Conversation.update(turn_id=turn_id).where(is_current(turn_id, conversation_id))
+    if not current.execute():
         raise Ended
+    Turn.update(draft=text, claimed_until=now() + CLAIM).where(Turn.id == turn_id).execute()
     return Happened(None, [DraftChanged(turn_id, conversation_id, text)] if text else [])
 
 
@@ -62,10 +57,7 @@ def finish(
     answers = Turn.select(Turn.answers).where(Turn.id == turn_id)
     time, next_id = now(), new_id()
     conversation = messages.claim_number(
-        (Conversation.id == conversation_id)
-        & (Conversation.turn_id == turn_id)
-        & Conversation.owner.is_null()
-        & (Conversation.status == "active"),
+        is_current(turn_id, conversation_id),
         turn_id=Case(None, [(Conversation.asked_number > answers, next_id)], None),
         waiting_since=None,
         ages_from=time,
@@ -81,6 +73,16 @@ def finish(
     if conversation.turn_id == next_id:
         facts += begin(conversation, process)
     return Happened(None, facts)
+
+
+def is_current(turn_id: str, conversation_id: str) -> Expression:
+    """The condition under which a turn may still say something (I2)."""
+    return (
+        (Conversation.id == conversation_id)
+        & (Conversation.turn_id == turn_id)
+        & Conversation.owner.is_null()
+        & (Conversation.status == "active")
+    )
 
 
 def interrupt(conversation_id: str) -> list[Fact]:
