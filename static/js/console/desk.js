@@ -34,7 +34,7 @@ export class Desk {
   makeParts() {
     this.unsent = new Unsent(this.data.user.id);
     this.connection = new Connection({ onState: (state) => this.connectionChanged(state), onFact: (name, fact) => this.hear(name, fact), onLive: () => this.live() });
-    this.watching = new Watching({ connection: this.connection, onChange: () => this.screen.changed(), onRefused: (refusal) => this.watchRefused(refusal) });
+    this.watching = new Watching({ connection: this.connection, onChange: () => this.screen.listChanged(), onRefused: (refusal) => this.watchRefused(refusal) });
     this.opening = new Opening({
       connection: this.connection,
       onChange: () => this.screen.changed(),

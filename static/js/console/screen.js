@@ -16,6 +16,7 @@ export class Screen {
     this.desk = desk;
     this.timer = null;
     this.wantsComposer = false;
+    this.isStale = true;
     this.main = part("main");
     part("show-details").addEventListener("click", () => this.toggleDetails());
     document.querySelector(".skip-link").addEventListener("click", (event) => this.skip(event));
@@ -24,13 +25,21 @@ export class Screen {
 
   /** A timer and not a frame: a tab in the background gets no frames, and its title has to tell. */
   changed() {
+    this.isStale = true; // the open conversation too
+    this.listChanged();
+  }
+
+  /** Most facts are about conversations that are not open; they leave the transcript alone. */
+  listChanged() {
     this.timer ??= setTimeout(() => this.draw(), FRAME);
   }
 
   draw() {
+    clearTimeout(this.timer);
     this.timer = null;
     this.drawList();
-    this.drawConversation();
+    if (this.isStale) this.drawConversation();
+    this.isStale = false;
   }
 
   drawList() {
@@ -100,6 +109,7 @@ export class Screen {
     if (this.main.dataset.view !== "notice") this.main.dataset.view = id ? "conversation" : "list";
     this.wantsComposer = false;
     this.drawOpening(id);
+    this.isStale = true;
     this.draw();
   }
 
@@ -152,7 +162,7 @@ export class Screen {
   seen() {
     if (!this.isReading()) return;
     this.desk.opening.markRead();
-    if (this.desk.watching.watched.rows.get(this.desk.opening.id)?.unread) this.changed();
+    if (this.desk.watching.watched.rows.get(this.desk.opening.id)?.unread) this.listChanged();
   }
 
   /** After my own takeover the button under my hands is gone; the composer stands in its place. */

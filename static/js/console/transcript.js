@@ -47,26 +47,30 @@ export class Transcript {
     const items = itemsOf(opened, sends);
     const isOlder = this.firstKey !== null && items.length > 0 && items[0].key !== this.firstKey;
     this.reuseDraft(items, opened);
-    this.put(items, opened, place);
+    if (this.put(items, opened, place)) regroup(this.lines);
     this.showDraft(opened, place);
     this.showTyping(opened, writer, place);
-    regroup(this.lines);
     this.older.hidden = !opened.more;
     this.firstKey = items[0]?.key ?? null;
     if (isOlder && !this.isAtBottom) this.scroller.scrollTop += this.scroller.scrollHeight - height;
     this.follow();
   }
 
+  /** True when anything but the draft has changed. */
   put(items, opened, place) {
     const keys = new Set(items.map((item) => item.key));
-    for (const [key, held] of this.items) if (!keys.has(key)) this.drop(key, held);
+    const gone = [...this.items].filter(([key]) => !keys.has(key));
+    for (const [key, held] of gone) this.drop(key, held);
+    let hasChanged = gone.length > 0;
     items.forEach((item, index) => {
       const held = this.items.get(item.key) ?? this.make(item);
       if (this.lines.children[index] !== held.element) this.lines.insertBefore(held.element, this.lines.children[index] ?? null);
       if (held.value === item.value && held.state === item.state) return;
       fillItem(held.element, item, opened, place);
       Object.assign(held, { value: item.value, state: item.state });
+      hasChanged = true;
     });
+    return hasChanged;
   }
 
   make(item) {
