@@ -12,14 +12,14 @@
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`:host{all:initial;color-scheme:light dark}
 button,iframe{position:fixed;z-index:2147483000;border:0;right:20px}
-button{bottom:max(20px,env(safe-area-inset-bottom));width:56px;height:56px;padding:0;border-radius:50%;cursor:pointer;
-background:#24292f;color:#fff;box-shadow:0 4px 16px #0004}
+button{bottom:max(20px,env(safe-area-inset-bottom));height:56px;padding:0 15px;border-radius:28px;display:flex;align-items:center;gap:8px;font:600 16px system-ui;cursor:pointer;
+background:#24292f;color:#fff;box-shadow:0 4px 40px #0004}
 button:hover{filter:brightness(1.1)}
-button:focus-visible{outline:3px solid #fff;box-shadow:0 0 0 6px #111}
-svg{width:26px;display:block;margin:auto;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
+button:focus-visible{outline:3px solid #fff;box-shadow:0 0 0 6px #000}
+svg{width:26px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 b{position:absolute;top:-4px;right:-4px;min-width:10px;padding:0 6px;border-radius:11px;font:600 12px/22px system-ui;background:#c81e1e;color:#fff}
-b:empty{display:none}
-iframe{bottom:88px;width:380px;height:min(620px,100dvh - 112px);border-radius:16px;background:Canvas;box-shadow:0 0 0 1px #8883,0 4px 40px #0004}
+b:empty,span:empty{display:none}
+iframe{bottom:88px;width:380px;height:min(620px,100dvh - 112px);border-radius:16px;background:Canvas;box-shadow:0 0 0 1px #8884,0 4px 40px #0004}
 iframe:not(.open){visibility:hidden}
 @media(max-width:479px){iframe{inset:0;width:100%;height:100dvh;border-radius:0}.open~button{visibility:hidden}}
 @media print{:host{display:none}}`);
@@ -28,12 +28,13 @@ iframe:not(.open){visibility:hidden}
   const button = root.appendChild(document.createElement("button"));
   const svg = button.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
   const path = svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
+  const label = button.appendChild(document.createElement("span"));
   const badge = button.appendChild(document.createElement("b"));
   svg.setAttribute("viewBox", "0 0 24 24");
   button.onclick = () => (isOpen ? close() : open());
   root.addEventListener("keydown", (event) => event.key === "Escape" && close());
 
-  // Black on the colour wherever white would fall under 4.5:1.
+  // Black wherever white would fall under 4.5:1.
   function paint(color) {
     if (!/^#[\da-f]{6}$/i.test(color)) return;
     const [r, g, b] = color.match(/\w\w/g).map((pair) => (parseInt(pair, 16) / 255) ** 2.2);
@@ -43,7 +44,8 @@ iframe:not(.open){visibility:hidden}
 
   function show() {
     button.ariaExpanded = isOpen;
-    button.ariaLabel = isOpen ? "Close chat" : unread ? `Open chat, ${unread} unread` : "Open chat";
+    label.textContent = (!isOpen && script.dataset.label) || "";
+    button.ariaLabel = isOpen ? "Close chat" : (label.textContent || "Open chat") + (unread ? `, ${unread} unread` : "");
     badge.textContent = isOpen || !unread ? "" : unread > 9 ? "9+" : unread;
     path.setAttribute("d", isOpen ? "M6 9l6 6 6-6" : "M21 11.5a8.5 8 0 0 1-12.3 7.2L3 20.5l1.9-4.8A8.5 8 0 1 1 21 11.5z");
     frame?.classList.toggle("open", isOpen);
@@ -81,7 +83,7 @@ iframe:not(.open){visibility:hidden}
   }
 
   addEventListener("message", ({ data, origin: from, source }) => {
-    if (from !== origin || !frame || source !== frame.contentWindow) return;
+    if (from !== origin || source !== frame?.contentWindow) return;
     if (data.handoff === "close") close();
     if (data.handoff === "look") paint(data.color);
     if (data.handoff === "unread") unread = data.count;
@@ -92,7 +94,7 @@ iframe:not(.open){visibility:hidden}
     document.body.append(host);
     let was;
     try { was = sessionStorage[memory]; } catch {}
-    // Who chatted in this tab hears of answers on its next page too, even with the chat closed.
+    // A chat begun in this tab goes on in the next page, open or closed.
     if (was) become(was === "1");
   }
 

@@ -87,7 +87,7 @@ export class Connection {
 
   #refused(code) {
     if (code === "unknown_widget" || code === "site_not_allowed") return this.#become("refused", code);
-    if (code === "reload") return this.#become("outdated", code);
+    if (code === "reload") return this.#become("outdated");
     if (code === "bad_token" && this.#sentToken) {
       if (this.store.read("token") === this.#sentToken) this.store.remove("token");
       return this.#retry(100);

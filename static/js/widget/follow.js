@@ -1,4 +1,5 @@
 const CLOSE_ENOUGH = 48;
+const MARGIN = 24;
 
 /** Keeps the newest line in view while the customer is at the bottom, and offers the way back when they are not. */
 export class Follow {
@@ -28,7 +29,9 @@ export class Follow {
   /** The customer's own new line comes into view, even above a draft that is taller than the window. */
   show(line) {
     this.toEnd();
-    if (line && line.offsetTop < this.view.scrollTop) this.view.scrollTop = line.offsetTop - 12;
+    if (!line || line.offsetTop >= this.view.scrollTop) return;
+    this.#isFollowing = false;
+    this.view.scrollTop = line.offsetTop - MARGIN;
   }
 
   #scrolled() {

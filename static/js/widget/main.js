@@ -100,6 +100,7 @@ function add(message) {
 }
 
 function draft(turn, text) {
+  if (!transcript.hasDraft) follow.arrived();
   transcript.draft(turn, text);
   typing.show(false);
 }

@@ -28,7 +28,7 @@ export class Status {
   #offerReload() {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = words.connection.reload;
+    button.textContent = words.reload;
     button.addEventListener("click", () => location.reload());
     this.element.append(" ", button);
   }
