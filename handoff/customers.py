@@ -23,15 +23,11 @@ def post_message(customer: CustomerToken, client_id: str, text: str, process: st
     facts: list[Fact] = []
     turn_id = new_id()
     conversation = _claim_for_customer(customer, turn_id)
-    opened = conversation is None
     if conversation is None:
-        _open(customer)
+        facts.append(_open(customer))
         conversation = _claim_for_customer(customer, turn_id)
         assert conversation is not None  # noqa: S101 - it was opened above, in this transaction
     posted = messages.store(conversation, "customer", text, client_id=client_id, customer=customer.customer_id)
-    if opened:
-        snapshot = snapshots.snapshot_of(conversation.id)
-        facts.append(ConversationOpened(conversation.id, conversation.assistant_id, 0, snapshot, customer.customer_id))
     facts.append(posted)
     if conversation.turn_id == turn_id:
         facts += turns.begin(conversation, process)
@@ -53,7 +49,8 @@ def _claim_for_customer(customer: CustomerToken, turn_id: str) -> Conversation |
     )
 
 
-def _open(customer: CustomerToken) -> None:
+def _open(customer: CustomerToken) -> ConversationOpened:
+    """A conversation without a line yet, at version 1; the customer's row with it, if this is their first."""
     door = (
         Widget.select(Assistant.id, Assistant.team, Assistant.archived_at)
         .join(Assistant)
@@ -65,7 +62,10 @@ def _open(customer: CustomerToken) -> None:
         raise Unavailable("This chat takes no new conversations.")
     assistant_id, team_id, _ = door
     Customer.insert(id=customer.customer_id, widget=customer.widget_id).on_conflict_ignore().execute()
-    Conversation.create(team=team_id, assistant=assistant_id, widget=customer.widget_id, customer=customer.customer_id)
+    conversation = Conversation.create(
+        team=team_id, assistant=assistant_id, widget=customer.widget_id, customer=customer.customer_id, version=1
+    )
+    return ConversationOpened(conversation.id, assistant_id, 1, snapshots.snapshot_of(conversation.id), customer.customer_id)
 
 
 def ask_for_human(customer: CustomerToken) -> Happened[None]:

@@ -51,11 +51,16 @@ class Person:
         self.url = url
         self.heard = Heard()
         self.socket = socketio.AsyncClient(reconnection=False, **options)
+        self.refusal: Any = None
         self.socket.on("*", self._hear, namespace=self.namespace)
+        self.socket.on("connect_error", self._turned_away, namespace=self.namespace)
 
     async def _hear(self, event: str, *payload: Any) -> None:
         self.heard.facts.append((event, payload[0] if payload else None))
         await self.on_fact(event, payload[0] if payload else None)
+
+    async def _turned_away(self, refusal: Any) -> None:
+        self.refusal = refusal
 
     async def on_fact(self, event: str, payload: Any) -> None:
         """For people who do something about what they hear."""
