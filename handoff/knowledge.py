@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from handoff.clock import new_id, now
 from handoff.database import Happened
-from handoff.errors import NotFound
-from handoff.events import TEXT_LENGTH, Storable, not_blank
+from handoff.errors import NotFound, Refused
+from handoff.events import TEXT_LENGTH, not_blank, storable
 from handoff.models import Assistant, Conversation, Entry, Widget
 from handoff.seats import Agent, agent_in
 
@@ -20,7 +20,8 @@ MOST_ENTRIES = 500  # of one assistant on its page
 WEEK = 7 * 24 * 60  # minutes
 
 
-class EntryDeleted(NotFound):
+class EntryDeleted(Refused):
+    code = "not_found"
     message = "Somebody deleted this entry meanwhile."
 
 
@@ -40,13 +41,13 @@ class Typed(BaseModel):
 
 
 class AssistantSettings(Typed):
-    name: Annotated[Storable, Field(max_length=80), AfterValidator(not_blank), AfterValidator(one_line)]
+    name: Annotated[str, Field(max_length=80), AfterValidator(storable), AfterValidator(not_blank), AfterValidator(one_line)]
     color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
     handoff: Literal["silent", "scripted", "announced"]
-    handoff_text: Annotated[Storable, Field(max_length=TEXT_LENGTH)] = ""
+    handoff_text: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable)] = ""
     assistant_minutes: Minutes
     human_minutes: Minutes
-    fallback_text: Annotated[Storable, Field(max_length=TEXT_LENGTH), AfterValidator(not_blank)]
+    fallback_text: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable), AfterValidator(not_blank)]
 
     @field_validator("handoff_text")
     @classmethod
@@ -57,12 +58,12 @@ class AssistantSettings(Typed):
 
 
 class EntryText(Typed):
-    question: Annotated[Storable, Field(max_length=500), AfterValidator(not_blank)]
-    answer: Annotated[Storable, Field(max_length=8_000), AfterValidator(not_blank)]
+    question: Annotated[str, Field(max_length=500), AfterValidator(storable), AfterValidator(not_blank)]
+    answer: Annotated[str, Field(max_length=8_000), AfterValidator(storable), AfterValidator(not_blank)]
 
 
 class TriedQuestion(Typed):
-    question: Annotated[Storable, Field(max_length=500), AfterValidator(not_blank)]
+    question: Annotated[str, Field(max_length=500), AfterValidator(storable), AfterValidator(not_blank)]
 
 
 def assistants_of(session_id: str, team_id: str) -> tuple[Agent, list[dict[str, Any]]]:
@@ -115,7 +116,7 @@ def entry_of(session_id: str, team_id: str, assistant_id: str, entry_id: str) ->
     member, assistant = assistant_of(session_id, team_id, assistant_id)
     entry = Entry.get_or_none(Entry.id == entry_id, Entry.assistant == assistant_id)
     if entry is None:
-        raise EntryDeleted
+        raise NotFound("There is no such entry here. Somebody may have deleted it.")
     return member, assistant, entry
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from handoff import knowledge
 from handoff.clock import new_id
+from handoff.errors import NotFound
 from handoff.knowledge import EntryDeleted, EntryText
 from handoff.pages import HOUSE
 from handoff.pages.assistants import assistant_page
@@ -75,14 +76,11 @@ async def change(request: web.Request) -> web.Response:
     typed = fields_of(EntryText, await read_form(request))
     try:
         text = EntryText.model_validate(typed)
-    except ValidationError as error:
-        return await _still_editing(request, entry_id, typed, faults_of(error), 422)
-    try:
         await _write(request, knowledge.edit_entry, entry_id, text)
-    except EntryDeleted as refusal:
-        # What was typed goes on as a new entry, if they want.
-        adding = _form(new_id(), typed, {}, f"{refusal.words} Save it as a new one, or cancel.")
-        return await assistant_page(request, "entries/_deleted_meanwhile.html", status=409, adding=adding, entry_id=entry_id)
+    except ValidationError as error:
+        return await _still_editing(request, entry_id, typed, faults_of(error))
+    except EntryDeleted:
+        return await _offer_as_new(request, entry_id, typed, {})
     if wants_partial(request):
         return await _entry_page(request, entry_id, "entries/_changed.html", autofocus=entry_id, said="Saved.")
     return see(f"{_assistant_path(request)}#entry-{entry_id}")
@@ -97,12 +95,19 @@ async def delete(request: web.Request) -> web.Response:
     return see(_assistant_path(request) + "#entries")
 
 
-async def _still_editing(
-    request: web.Request, entry_id: str, typed: dict[str, str], faults: dict[str, str], status: int
-) -> web.Response:
-    found = await _entry(request, entry_id)
+async def _still_editing(request: web.Request, entry_id: str, typed: dict[str, str], faults: dict[str, str]) -> web.Response:
+    try:
+        found = await _entry(request, entry_id)
+    except NotFound:
+        return await _offer_as_new(request, entry_id, typed, faults)
     editing = _form(entry_id, typed, faults)
-    return await assistant_page(request, "entries/_entry.html", status=status, entry=found, editing=editing)
+    return await assistant_page(request, "entries/_entry.html", status=422, entry=found, editing=editing)
+
+
+async def _offer_as_new(request: web.Request, entry_id: str, typed: dict[str, str], faults: dict[str, str]) -> web.Response:
+    """What was typed for an entry that is gone goes on in the form for a new one."""
+    adding = _form(new_id(), typed, faults, f"{EntryDeleted.message} Save your text as a new entry, or cancel.")
+    return await assistant_page(request, "entries/_deleted_meanwhile.html", status=409, adding=adding, entry_id=entry_id)
 
 
 async def _entry_page(request: web.Request, entry_id: str, partial: str, **more: Any) -> web.Response:
