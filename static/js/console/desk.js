@@ -13,6 +13,7 @@ import { Opening } from "./opening.js";
 import { Outbox } from "./outbox.js";
 import { currentRoute, goTo, leaveConversation } from "./route.js";
 import { Screen } from "./screen.js";
+import { takeOver } from "./take_over.js";
 import { Transcript } from "./transcript.js";
 import { Typing } from "./typing.js";
 import { Unsent } from "./unsent.js";
@@ -56,7 +57,7 @@ export class Desk {
       onDiscard: (clientId) => this.outbox.discard(clientId),
     });
     this.composer = new Composer({ unsent: this.unsent, onSend: (id, text) => this.send(id, text), onTyping: (id, isTyping) => this.tellTyping(id, isTyping) });
-    this.foot = new Foot({ composer: this.composer, onTakeOver: () => this.takeOver() });
+    this.foot = new Foot({ composer: this.composer, onTakeOver: () => takeOver(this) });
     this.closing = new CloseDialog({ onClose: (id, outcomeId, note) => this.close(id, outcomeId, note) });
     this.screen = new Screen(this);
   }
@@ -190,26 +191,6 @@ export class Desk {
 
   // --- what the agent does ---
 
-  /** The screen changes by the fact, as everybody's does; here only a refusal has something to say. */
-  async takeOver() {
-    if (!this.connection.isLive) return;
-    showProblem(null);
-    const { id } = this.opening;
-    try {
-      const { conversation } = await this.connection.ask("take_over", { conversation_id: id });
-      if (id !== this.opening.id) return;
-      this.screen.focusComposerOnce();
-      if (this.opening.opened.conversation?.version < conversation.version) setTimeout(() => this.catchUpTo(id, conversation.version), 1500);
-    } catch (refusal) {
-      if (id === this.opening.id) showProblem(takeOverProblem(refusal));
-    }
-  }
-
-  /** A fact that should have been here by now was lost on its way. */
-  catchUpTo(id, version) {
-    if (id === this.opening.id && this.opening.opened.conversation?.version < version) this.opening.fetch();
-  }
-
   send(id, text) {
     this.transcript.isAtBottom = true;
     this.outbox.add(id, text);
@@ -226,10 +207,4 @@ export class Desk {
   close(id, outcomeId, note) {
     return this.connection.ask("close_conversation", { conversation_id: id, outcome_id: outcomeId, note });
   }
-}
-
-function takeOverProblem({ code, message, details }) {
-  if (code === "already_taken") return `${details.owner?.name ?? "Another agent"} was first and has this conversation now.`;
-  if (code === "closed") return "This conversation has closed meanwhile.";
-  return `Not taken over: ${message}`;
 }

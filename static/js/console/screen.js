@@ -71,6 +71,8 @@ export class Screen {
     const { opened } = opening;
     if (!opened) return this.drawNothing();
     if (!opening.isReady) return;
+    // Its facts go to another room, so it would stand still here.
+    if (opened.conversation.assistant_id !== place.assistant.id) return this.missing();
     part("conversation").dataset.state = "open";
     if (transcript.isAtBottom) opened.trim();
     outbox.settle(opened.id, opened.messages);
