@@ -54,7 +54,11 @@ class Handoff:
         self.server = create_server()
         self.broadcasts = Broadcasts(self.server)
         self.connections = Connections(
-            self.server, settings.max_connections, settings.max_connections_per_address, settings.max_queued_packets
+            self.server,
+            settings.max_connections,
+            settings.max_connections_per_address,
+            settings.max_queued_packets,
+            frozenset(settings.trusted_proxies),
         )
         self.tokens = CustomerTokens(settings.secret_key.get_secret_value())
         self.writers = Writers(
@@ -119,21 +123,13 @@ class Handoff:
             await self.database.write("", turns.let_go, self.process)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.outbox.drain(), 1)
-        await self._send_away()
+        await self.connections.send_away()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.relay is not None:
             await self.relay.close()
         await self.database.stop()
-
-    async def _send_away(self) -> None:
-        """Close the transports and not the namespaces: a client takes that for a lost connection and comes back by itself."""
-        sockets = list(self.server.eio.sockets.values())
-        await asyncio.gather(*(socket.close(wait=False) for socket in sockets), return_exceptions=True)
-        flushed = asyncio.gather(*(socket.queue.join() for socket in sockets), return_exceptions=True)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(flushed, 1)
 
 
 def prepare(settings: Settings) -> list[str]:

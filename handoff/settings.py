@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(2, gt=0, description="pause between two looks for aged conversations and abandoned turns")
     max_connections: int = Field(10_000, ge=1, description="live sockets of one process")
     max_connections_per_address: int = Field(1_000, ge=1, description="live sockets from one address")
+    trusted_proxies: list[str] = Field([], description="JSON: addresses of reverse proxies whose X-Forwarded-For is believed")
     max_queued_packets: int = Field(2_000, ge=10, description="packets that wait for one client before it is dropped")
     commands_per_10_seconds: int = Field(600, ge=1, description="commands of one person; more get `rate_limited`")
     sign_ins_per_minute: int = Field(20, ge=1, description="failed sign-ins of one e-mail address; more get refused")

@@ -7,10 +7,12 @@ whatever environ the client made up. They are renamed here, where a packet is re
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from aiohttp.web import Request
 from prometheus_client import Counter as Count
 from prometheus_client import Gauge
 from socketio import AsyncServer
@@ -73,17 +75,24 @@ class Connections:
     most: int
     most_per_address: int
     most_queued: int
+    trusted_proxies: frozenset[str] = frozenset()
     _sids: dict[str, str] = field(default_factory=dict)
     _addresses: Counter[str] = field(default_factory=Counter)
     _silent_since: dict[str, float] = field(default_factory=dict)
 
-    def admit(self, sid: str, address: str) -> bool:
-        """Count a socket in; False when there are too many."""
+    def admit(self, sid: str, request: Request) -> bool:
+        """Count a socket in; False when there are too many, here or from where it comes."""
+        address = self._address(request)
         if len(self._sids) >= self.most or self._addresses[address] >= self.most_per_address:
             return False
         self._sids[sid] = address
         self._addresses[address] += 1
         return True
+
+    def _address(self, request: Request) -> str:
+        """The peer; behind a proxy of ours the last address that the proxy itself saw."""
+        peer, forwarded = request.remote or "", request.headers.get("X-Forwarded-For", "")
+        return forwarded.rpartition(",")[2].strip() or peer if peer in self.trusted_proxies else peer
 
     def leave(self, sid: str) -> None:
         address = self._sids.pop(sid, None)
@@ -101,6 +110,18 @@ class Connections:
                     self._cut(sid, "does_not_read")
             self._cut_silent()
 
+    async def send_away(self, patience: float = 1.0) -> None:
+        """Close every socket after what waits for it, without a word of goodbye: after a CLOSE packet the stock Python client
+        stays away, and after a lost connection all of them come back by themselves. Who does not take part is cut."""
+        sockets = list(self.server.eio.sockets.values())
+        for socket in sockets:
+            socket.queue.put_nowait(None)  # the writer's sign to close
+        flushed = asyncio.gather(*(socket.queue.join() for socket in sockets), return_exceptions=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(flushed, patience)
+        for eio_sid in list(self.server.eio.sockets):
+            self._abort(eio_sid)
+
     def _cut_silent(self) -> None:
         time = asyncio.get_running_loop().time()
         known = self._with_namespace()
@@ -115,9 +136,12 @@ class Connections:
         return {eio_sid for namespace in manager.get_namespaces() for _, eio_sid in manager.get_participants(namespace, None)}
 
     def _cut(self, eio_sid: str, because: str) -> None:
-        """Abort the transport: what waits for this client is freed at once, and no closing handshake is waited for."""
         dropped.labels(because).inc()
         log.warning("connection_cut", because=because)
+        self._abort(eio_sid)
+
+    def _abort(self, eio_sid: str) -> None:
+        """Abort the transport: what waits for this client is freed at once, and no closing handshake is waited for."""
         request = self.server.environ.get(eio_sid, {}).get("aiohttp.request")
         if request is not None and request.transport is not None:
             request.transport.abort()

@@ -81,7 +81,7 @@ class Door(AsyncNamespace):  # type: ignore[misc]
         # Whatever is raised must become a refusal: any other exception leaves the client half connected.
         try:
             request = environ["aiohttp.request"]
-            if not self.connections.admit(sid, request.remote or ""):
+            if not self.connections.admit(sid, request):
                 raise Turned("too_many", "There are too many connections. Try again later.")
             await self.admitted(sid, request, _checked(auth))
         except Turned as turned:
