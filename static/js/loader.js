@@ -21,7 +21,7 @@ b{position:absolute;top:-4px;right:-4px;min-width:10px;padding:0 6px;border-radi
 b:empty,span:empty{display:none}
 iframe{bottom:88px;width:380px;height:min(620px,100dvh - 112px);border-radius:16px;background:Canvas;box-shadow:0 0 0 1px #8884,0 4px 40px #0004}
 iframe:not(.open){visibility:hidden}
-@media(max-width:479px){iframe{inset:0;width:100%;height:100dvh;border-radius:0}.open~button{visibility:hidden}}
+@media(max-width:479px){iframe{inset:0;width:100%;height:100dvh;border-radius:0}.open.up~button{visibility:hidden}}
 @media print{:host{display:none}}`);
   root.adoptedStyleSheets = [sheet];
 
@@ -85,7 +85,7 @@ iframe:not(.open){visibility:hidden}
   addEventListener("message", ({ data, origin: from, source }) => {
     if (from !== origin || source !== frame?.contentWindow) return;
     if (data.handoff === "close") close();
-    if (data.handoff === "look") paint(data.color);
+    if (data.handoff === "look") frame.classList.add("up"), paint(data.color);
     if (data.handoff === "unread") unread = data.count;
     show();
   });

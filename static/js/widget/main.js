@@ -60,7 +60,7 @@ function look(widget) {
 function welcomed(fact) {
   if (fact.widget) look(fact.widget);
   conversation.opened(fact.conversation);
-  outbox.flush();
+  outbox.resume();
 }
 
 function connectionChanged(state, code) {

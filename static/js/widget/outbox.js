@@ -48,8 +48,7 @@ export class Outbox {
     if (!text) return;
     const id = text.code === "conflict" ? newId() : clientId;
     this.#keep({ ...text, client_id: id, mark: "pending", code: null, written_at: Date.now() });
-    this.#wake();
-    this.flush();
+    this.resume();
   }
 
   /** Takes a text out, because it is stored or because the customer takes it back; returns it. */
@@ -61,11 +60,21 @@ export class Outbox {
     return text;
   }
 
+  /** Sends what waits, at once: the connection has just come. */
+  resume() {
+    this.#attempts = 0;
+    this.#wake();
+    this.flush();
+  }
+
   async flush() {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
-    while (this.connection.isConnected && this.#first) await this.#alone(() => this.#sendFirst());
-    this.#isFlushing = false;
+    try {
+      while (this.connection.isConnected && this.#first) await this.#alone(() => this.#sendFirst());
+    } finally {
+      this.#isFlushing = false;
+    }
   }
 
   get #first() {
@@ -83,8 +92,9 @@ export class Outbox {
     };
     try {
       await navigator.locks.request(this.lock, { signal: AbortSignal.timeout(OTHER_TAB_PATIENCE) }, once);
-    } catch {
-      if (!began) await once();
+    } catch (error) {
+      if (began) throw error;
+      await once();
     }
     await this.#waitAfter(delay);
   }
@@ -96,8 +106,9 @@ export class Outbox {
     const { ok, error } = await this.connection.command("post_message", { client_id: text.client_id, text: text.text });
     if (ok) {
       this.#attempts = 0;
-      this.take(text.client_id);
+      // The stored line first: it takes the place of the unsent one.
       this.accepted(ok.message);
+      this.take(text.client_id);
       return 0;
     }
     return this.#refused(text.client_id, error);
