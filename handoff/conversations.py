@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from peewee import Case, Expression
+from peewee import Case, Expression, fn
 
 from handoff import messages, signals, snapshots, turns
 from handoff.clock import now
@@ -15,7 +15,7 @@ from handoff.seats import Agent, agent_in, seated
 MINUTE = 60_000
 
 
-def close_as_agent(session_id: str, conversation_id: str, outcome_id: str | None, note: str) -> Happened[dict[str, Any]]:
+def close_as_agent(session_id: str, conversation_id: str, outcome_id: str | None, note: str | None) -> Happened[dict[str, Any]]:
     """The owner closes with an outcome of the team's. Closing what I closed already succeeds and changes nothing."""
     agent = agent_in(messages.team_of(conversation_id), session_id)
     agent.must_have_seat()
@@ -39,10 +39,15 @@ def _must_have_closed(agent: Agent, conversation_id: str) -> None:
 def aged() -> list[tuple[str, int]]:
     """Ids and versions of conversations whose time is over: assistant-held and human-held ones by the assistant's own minutes."""
     minutes = Case(None, [(Conversation.owner.is_null(), Assistant.assistant_minutes)], Assistant.human_minutes)
+    # The shortest time of all lets the index leave out what is certainly young.
+    times = Assistant.select(fn.MIN(Assistant.assistant_minutes), fn.MIN(Assistant.human_minutes)).tuples().get()
+    youngest = now() - min((time for time in times if time is not None), default=0) * MINUTE
     return list(
         Conversation.select(Conversation.id, Conversation.version)
         .join(Assistant)
-        .where(Conversation.status == "active", Conversation.ages_from + minutes * MINUTE < now())
+        .where(
+            Conversation.status == "active", Conversation.ages_from < youngest, Conversation.ages_from + minutes * MINUTE < now()
+        )
         .order_by(Conversation.ages_from)
         .limit(500)
         .tuples()
@@ -54,7 +59,7 @@ def age_out(conversation_id: str, version: int) -> Happened[None]:
     return Happened(None, close((Conversation.id == conversation_id) & (Conversation.version == version), "age"))
 
 
-def close(which: Expression, by: str, outcome_id: str | None = None, note: str = "") -> list[Fact]:
+def close(which: Expression, by: str, outcome_id: str | None = None, note: str | None = None) -> list[Fact]:
     """Close the active conversation that is meant, once; no facts if there is none. What was shown of a draft stays."""
     time = now()
     rows = (

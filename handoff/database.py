@@ -30,7 +30,7 @@ from handoff.errors import Refused, Unavailable
 
 log = structlog.get_logger()
 
-PATIENCE = 5.0  # seconds that a caller waits for an answer, the queue included
+PATIENCE = 4.5  # seconds that a caller waits for an answer, the queue included
 LOCK_PATIENCE = 3.5  # seconds that a connection waits for somebody else's lock; less, so that the caller hears the reason
 QUEUE_LENGTH = 2_000
 BATCH_LENGTH = 64

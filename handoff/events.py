@@ -102,7 +102,7 @@ class AddNote(PostMessage):
 class CloseConversation(Command):
     conversation_id: Id
     outcome_id: Id | None = None
-    note: Annotated[Storable, Field(max_length=TEXT_LENGTH)] = ""
+    note: Annotated[Storable, Field(max_length=TEXT_LENGTH)] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def snapshots(which: Expression, agent: Agent | None = None, order: Iterable[Any
 
 
 def _selected() -> Any:
+    speaker, spoken_by = Member.alias(), User.alias()
     owner_seat = (Seat.member == Conversation.owner) & Seat.ended_at.is_null()
     last = (Message.conversation == Conversation.id) & (Message.number == Conversation.last_number)
     return (
@@ -38,6 +39,8 @@ def _selected() -> Any:
             Message.text.alias("last_text"),
             Message.sent_at.alias("last_sent_at"),
             Message.interrupted.alias("last_interrupted"),
+            Message.member.alias("last_member"),
+            spoken_by.name.alias("last_name"),
         )
         .join(Customer)
         .join_from(Conversation, Member, JOIN.LEFT_OUTER, on=(Conversation.owner == Member.id))
@@ -45,6 +48,8 @@ def _selected() -> Any:
         .join_from(Conversation, Seat, JOIN.LEFT_OUTER, on=owner_seat)
         .join_from(Conversation, Outcome, JOIN.LEFT_OUTER)
         .join_from(Conversation, Message, JOIN.LEFT_OUTER, on=last)
+        .join(speaker, JOIN.LEFT_OUTER, on=(Message.member == speaker.id))
+        .join(spoken_by, JOIN.LEFT_OUTER, on=(speaker.user == spoken_by.id))
     )
 
 
@@ -83,11 +88,16 @@ def _snapshot(row: Any, standing: list[dict[str, Any]], unread: int | None) -> d
 
 
 def _last_message(row: Any) -> dict[str, Any]:
+    """The last line as agents see lines, its text cut to what a row of the list can show."""
     return {
         "number": row.last_number,
+        "conversation_id": row.id,
         "author": row.last_author,
         "text": row.last_text[:300],
+        "html": None,
+        "files": [],
         "sent_at": row.last_sent_at,
+        "agent": {"id": row.last_member, "name": row.last_name} if row.last_member else None,
         "interrupted": row.last_interrupted,
     }
 

@@ -87,7 +87,7 @@ def _cursor(last: dict[str, Any], filter: str) -> str:
 def _beyond(cursor: str, filter: str) -> Expression:
     try:
         waiting, changed, id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if not (waiting is None or type(waiting) is int) or type(changed) is not int or type(id) is not str:
+        if not (waiting is None or _is_time(waiting)) or not _is_time(changed) or not _is_id(id):
             raise ValueError
     except ValueError:
         raise Invalid("That cursor is not one of ours.") from None
@@ -98,6 +98,14 @@ def _beyond(cursor: str, filter: str) -> Expression:
         return Conversation.waiting_since.is_null() & later
     since = Conversation.waiting_since
     return since.is_null() | (since > waiting) | ((since == waiting) & later)
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and value.isalnum() and len(value) <= 64
 
 
 def _counts(agent: Agent, assistant_id: str) -> dict[str, int]:

@@ -84,6 +84,9 @@ class Door(AsyncNamespace):  # type: ignore[misc]
             if not self.connections.admit(sid, request):
                 raise Turned("too_many", "There are too many connections. Try again later.")
             await self.admitted(sid, request, _checked(auth))
+            # Nobody reports the end of a connection that was lost while it was being let in.
+            if self.server.manager.eio_sid_from_sid(sid, self.namespace) not in self.server.eio.sockets:
+                raise Turned("unavailable", "The connection was lost.")
         except Turned as turned:
             self._turn_away(sid, turned.code, turned.words)
         except Unavailable as refusal:

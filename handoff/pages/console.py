@@ -9,7 +9,7 @@ from peewee import JOIN
 from handoff import seats
 from handoff.events import PROTOCOL
 from handoff.identity import SignedIn
-from handoff.models import Assistant, Member, Outcome, Seat, Team
+from handoff.models import Assistant, Member, Outcome, Seat, Team, User
 from handoff.pages import HOUSE
 from handoff.pages.edge import signed_in
 
@@ -42,11 +42,18 @@ def teams_of(user_id: str) -> list[dict[str, Any]]:
             "member_id": member_id,
             "seat": seat,
             "seats": seats.overview(team_id),
+            "admins": _admins(team_id),
             "assistants": _assistants(team_id),
             "outcomes": _outcomes(team_id),
         }
         for member_id, role, team_id, name, seat in rows
     ]
+
+
+def _admins(team_id: str) -> list[dict[str, str]]:
+    """Whom to ask for a seat."""
+    rows = Member.select(User.name).join(User).where(Member.team == team_id, Member.role << seats.ADMINS, Member.ended_at.is_null())
+    return list(rows.order_by(User.name).limit(20).dicts())
 
 
 def _assistants(team_id: str) -> list[dict[str, str]]:
