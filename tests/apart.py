@@ -5,6 +5,7 @@ The test's own process opens the same database beside them: it makes people ther
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from handoff.settings import Settings
 from tests.cast import Person, Stage, found_team
 from tests.servers import SECRET_KEY, HandoffProcess
 from tests.waiting import wait_until
+
+STARTED = 60.0  # seconds in which a process has started, whatever else the machine does
 
 
 @dataclass
@@ -54,7 +57,7 @@ async def served_apart(database_url: str, folder: Path, **settings: object) -> A
     process = HandoffProcess(folder, database_url=database_url, **{"words_per_second": 200, **settings})
     async with stage_apart(process.url, database_url) as stage:
         try:
-            await process.start()
+            await process.start(STARTED)
             yield stage, process
         finally:
             process.close()
@@ -71,7 +74,7 @@ async def ask_until_lost(person: Person, command: str, **payload: Any) -> dict[s
     return result if isinstance(result, dict) else None
 
 
-async def come_back(enter: Callable[[], Awaitable[Any]], timeout: float = 20) -> Any:
+async def come_back(enter: Callable[[], Awaitable[Any]], timeout: float = STARTED) -> Any:
     """Connect anew, however often it takes."""
     return await wait_until(lambda: _entered(enter), timeout, "somebody comes back")
 
@@ -85,3 +88,10 @@ async def _entered(enter: Callable[[], Awaitable[Any]]) -> Any:
 
 def new_client_id() -> str:
     return secrets.token_hex(8)
+
+
+async def terminated(process: HandoffProcess) -> tuple[int, float]:
+    """Ask a process to end, while people here go on; gives its exit status and the seconds that it took."""
+    began = time.monotonic()
+    status = await asyncio.to_thread(process.terminate)
+    return status, time.monotonic() - began

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handoff.models import Conversation, Message, Takeover
-from tests.apart import ask_until_lost, come_back, new_client_id, served_apart
+from tests.apart import STARTED, ask_until_lost, come_back, new_client_id, served_apart
 from tests.cast import Agent, Customer, Stage
 from tests.servers import PostgresqlServer
 from tests.waiting import wait_until
@@ -117,7 +117,7 @@ async def test_what_was_acknowledged_or_heard_before_each_kill_is_there_after_it
             for _ in range(KILLS):
                 await _much_is_said(load, people)
                 process.kill()
-                await process.start()
+                await process.start(STARTED)
             await _much_is_said(load, people)
         finally:
             load.over = True
