@@ -22,11 +22,16 @@ function showHolders({ used, limit, holders }) {
   part("seat-holders").replaceChildren(...holders.map(({ name }) => Object.assign(document.createElement("li"), { textContent: name })));
 }
 
+function oneOf(people) {
+  const names = people.map(({ name }) => name);
+  return new Intl.ListFormat("en", { type: "disjunction" }).format(names);
+}
+
 function showWhomToAsk(team) {
   const manages = team.role === "owner" || team.role === "admin";
   part("no-seat-ask").textContent = manages
     ? `You manage ${team.name}: give yourself a seat in the settings.`
-    : `Ask an owner or admin of ${team.name} for a seat${team.seats.used >= team.seats.limit ? ", or one of the people above to give theirs back" : ""}.`;
+    : `Ask ${oneOf(team.admins)} for a seat${team.seats.used >= team.seats.limit ? ", or one of the people above to give theirs back" : ""}.`;
   part("no-seat-settings").hidden = !manages;
   part("no-seat-settings").href = `/teams/${encodeURIComponent(team.id)}/`;
 }
