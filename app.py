@@ -50,8 +50,8 @@ class Handoff:
         self._tasks: list[asyncio.Task[None]] = []
         self.outbox = Outbox()
         self.database = Database(settings.database_url, self.outbox.put)
-        self.presence = Presence()
         self.server = create_server()
+        self.presence = Presence(self.server)
         self.broadcasts = Broadcasts(self.server)
         self.connections = Connections(
             self.server,
@@ -73,7 +73,6 @@ class Handoff:
             settings.commands_per_10_seconds,
             database=self.database,
             announce=self.outbox.put,
-            presence=self.presence,
             origins=settings.origins,
         )
         self.customers = Customers(

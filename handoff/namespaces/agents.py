@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -28,7 +28,6 @@ from handoff.identity import SignedIn
 from handoff.markdown import render
 from handoff.models import Conversation, Takeover
 from handoff.namespaces.base import Door, Turned, command
-from handoff.presence import Presence
 from handoff.sockets import Connections
 
 
@@ -37,7 +36,6 @@ class Desk:
     """One live socket of a user."""
 
     user: SignedIn
-    watched: set[str] = field(default_factory=set)
     open: str | None = None
 
 
@@ -49,13 +47,11 @@ class Agents(Door):
         *,
         database: Database,
         announce: Callable[[Sequence[Fact]], None],
-        presence: Presence,
         origins: frozenset[str],
     ) -> None:
         super().__init__("/agents", connections, per_10_seconds)
         self.database = database
         self.announce = announce
-        self.presence = presence
         self.origins = origins
         self.desks: dict[str, Desk] = {}
 
@@ -64,9 +60,7 @@ class Agents(Door):
         return f"session:{desk.user.session_id}" if desk else None
 
     def left(self, sid: str) -> None:
-        desk = self.desks.pop(sid, None)
-        for assistant_id in desk.watched if desk else ():
-            self.presence.went(assistant_id)
+        self.desks.pop(sid, None)
 
     async def admitted(self, sid: str, request: web.Request, auth: dict[str, Any]) -> None:
         # A browser always says where its page came from; what says nothing is no browser and holds no foreign cookie.
@@ -99,19 +93,12 @@ class Agents(Door):
         desk = self.desks[sid]
         agent = await self.database.read(watching.agent_of_assistant, desk.user.session_id, sent.assistant_id)
         # The room first and the list after it: what is committed in between comes as a fact with a newer version.
-        if sent.assistant_id not in desk.watched:
-            desk.watched.add(sent.assistant_id)
-            self.presence.came(sent.assistant_id)
-            await self.enter_room(sid, f"assistant:{sent.assistant_id}")
+        await self.enter_room(sid, f"assistant:{sent.assistant_id}")
         return await self.database.read(watching.watched, agent, sent)
 
     @command(Unwatch)
     async def unwatch(self, sid: str, sent: Unwatch) -> None:
-        desk = self.desks[sid]
-        if sent.assistant_id in desk.watched:
-            desk.watched.discard(sent.assistant_id)
-            self.presence.went(sent.assistant_id)
-            await self.leave_room(sid, f"assistant:{sent.assistant_id}")
+        await self.leave_room(sid, f"assistant:{sent.assistant_id}")
 
     @command(OpenConversation)
     async def open_conversation(self, sid: str, sent: OpenConversation) -> dict[str, Any]:
