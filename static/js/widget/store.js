@@ -1,3 +1,7 @@
+// Who we are. It alone is kept in a cookie where there is no storage: cookies are small, and the server gets them.
+const TOKEN = "token";
+const LONGEST_COOKIE = 400 * 24 * 60 * 60;
+
 /** What the browser keeps for one widget. Where storage is refused (a blocked third-party frame) memory stands in. */
 export class Store {
   #memory = new Map();
@@ -13,7 +17,7 @@ export class Store {
       const kept = this.storage().getItem(this.#prefix + name);
       if (kept !== null) return JSON.parse(kept);
     } catch {}
-    return this.#memory.get(name) ?? null;
+    return this.#memory.get(name) ?? (name === TOKEN ? readCookie(this.#prefix + name) : null);
   }
 
   write(name, value) {
@@ -24,12 +28,14 @@ export class Store {
       // A full or refused storage must not leave the older value to be read back.
       this.#drop(name);
       this.#memory.set(name, value);
+      if (name === TOKEN) writeCookie(this.#prefix + name, value, LONGEST_COOKIE);
     }
   }
 
   remove(name) {
     this.#memory.delete(name);
     this.#drop(name);
+    if (name === TOKEN) writeCookie(this.#prefix + name, "", 0);
   }
 
   /** The names that begin with `start`, in no particular order. */
@@ -51,5 +57,23 @@ export class Store {
     try {
       this.storage().removeItem(this.#prefix + name);
     } catch {}
+  }
+}
+
+// A partitioned cookie is allowed to a frame that may have nothing else, since it is seen on this one site only.
+function writeCookie(name, value, seconds) {
+  const kept = `${encodeURIComponent(name)}=${encodeURIComponent(JSON.stringify(value))}`;
+  try {
+    document.cookie = `${kept}; Path=${location.pathname}; Max-Age=${seconds}; Secure; SameSite=None; Partitioned`;
+  } catch {}
+}
+
+function readCookie(name) {
+  const start = `${encodeURIComponent(name)}=`;
+  try {
+    const kept = document.cookie.split("; ").find((cookie) => cookie.startsWith(start));
+    return kept ? JSON.parse(decodeURIComponent(kept.slice(start.length))) : null;
+  } catch {
+    return null;
   }
 }
