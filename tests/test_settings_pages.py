@@ -10,7 +10,7 @@ import pytest
 
 from handoff import identity, seats
 from handoff.clock import new_id
-from handoff.models import Assistant, Entry, Plan, Seat
+from handoff.models import Assistant, Entry, Member, Plan, Seat
 from tests.cast import Agent, Stage, found_team
 
 HTMX = {"HX-Request": "true"}
@@ -267,6 +267,16 @@ async def test_another_team_is_not_told(stage, browser, ada, ben):
     await browser(ada).send(f"seats/{ben.member_id}/assign")
     await own.heard.wait_for("seats_changed")
     assert stranger.heard.named("seats_changed") == []
+
+
+@ON_ONE
+async def test_whoever_has_left_the_team_is_not_told(stage, browser, ada, ben):
+    await stage.make(lambda: Member.update(ended_at=1).where(Member.id == ben.member_id).execute())
+    gone, own, cleo = await stage.second_socket(ben), await stage.second_socket(ada), await stage.member("Cleo")
+    await browser(ada).send(f"seats/{cleo.member_id}/release")
+    await own.heard.wait_for("seats_changed")
+    assert gone.heard.facts == []
+    assert (await browser(ben).look()).status == 404
 
 
 @ON_ONE

@@ -76,8 +76,11 @@ def see(path: str) -> web.Response:
 
 
 def faults_of(error: ValidationError) -> dict[str, str]:
-    """The first fault of each field, in words that say what to do."""
-    return {str(fault["loc"][0]): _words(dict(fault)) for fault in reversed(error.errors(include_url=False))}
+    """The first fault of each field, in the order of the form, in words that say what to do."""
+    faults: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        faults.setdefault(str(fault["loc"][0]), _words(dict(fault)))
+    return faults
 
 
 def fields_of(kind: type[BaseModel], form: dict[str, str]) -> dict[str, str]:

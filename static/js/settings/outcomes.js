@@ -1,6 +1,6 @@
 const UNREACHABLE = "The server cannot be reached. Nothing you typed is lost: try again when the connection is back.";
 const FAILED = "That did not work just now. Nothing you typed is lost: please try again.";
-const SHOWN_FOR = 6_000;
+const SHOWN_FOR = 5_000;
 
 /** Says what became of a request where the answer itself cannot: #problem when it failed, #said until the next one. */
 export function showOutcomes() {
