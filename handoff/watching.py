@@ -89,7 +89,7 @@ def _beyond(cursor: str, filter: str) -> Expression:
         waiting, changed, id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if not (waiting is None or _is_time(waiting)) or not _is_time(changed) or not _is_id(id):
             raise ValueError
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: it is JSON, and no list
         raise Invalid("That cursor is not one of ours.") from None
     later = (Conversation.changed_at < changed) | ((Conversation.changed_at == changed) & (Conversation.id > id))
     if filter == "closed_today":
