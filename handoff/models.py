@@ -41,19 +41,27 @@ class Plan(Table):
     id = TextField(primary_key=True)
     human_agents = IntegerField()
     position = IntegerField(default=0)
+    is_offered = BooleanField(default=True)  # the settings still name it
 
 
 class Team(Row):
     name = TextField()
     plan = refers_to(Plan)
     version = IntegerField(default=0)
+    requires_second_factor = BooleanField(default=False)
+    billed_at = BigIntegerField(default=0)  # time of the last signed call that set the plan; an older or equal one is a replay
     created_at = BigIntegerField(default=now)
+    deleted_at = BigIntegerField(null=True)
 
 
 class User(Row):
     email = TextField(unique=True)
     name = TextField()
     password_hash = TextField(null=True)
+    totp_secret = TextField(null=True)  # encrypted
+    totp_confirmed_at = BigIntegerField(null=True)
+    totp_step = BigIntegerField(default=0)  # the last 30 s step whose code was used; none works twice
+    recovery_hashes = TextField(default="[]")  # JSON list, one gone with each use
     created_at = BigIntegerField(default=now)
 
 
@@ -81,6 +89,34 @@ Seat.add_index(Seat.index(Seat.member, unique=True, where=Seat.ended_at.is_null(
 Seat.add_index(Seat.index(Seat.team, Seat.status, name="seat_status_in_team"))
 
 
+class Invitation(Row):
+    """An offer of membership, by e-mail; the link's token is kept as its hash."""
+
+    team = refers_to(Team)
+    email = TextField()
+    role = TextField()
+    token_hash = TextField(unique=True)
+    invited_by = refers_to(Member)
+    created_at = BigIntegerField(default=now)
+    expires_at = BigIntegerField()
+    used_at = BigIntegerField(null=True)
+    withdrawn_at = BigIntegerField(null=True)
+
+
+class Audit(Table):
+    """Who did what when in a team: one line for each change that an admin may want to ask about."""
+
+    id = BigAutoField()
+    team = refers_to(Team, null=True, index=False)
+    user = refers_to(User, null=True)  # null: the operator, or the plan's billing
+    kind = TextField()
+    about = TextField(default="{}")  # JSON: ids and names, never texts or secrets
+    at = BigIntegerField(default=now)
+
+
+Audit.add_index(Audit.index(Audit.team, Audit.id, name="audit_of_team"))
+
+
 class Session(Row):
     """A sign-in. A sign-in link is a session that has not started; opening the link starts it, once."""
 
@@ -91,6 +127,7 @@ class Session(Row):
     started_at = BigIntegerField(null=True)
     used_at = BigIntegerField(default=now)
     expires_at = BigIntegerField()
+    second_factor_at = BigIntegerField(null=True)
     ended_at = BigIntegerField(null=True)
 
 
@@ -105,6 +142,8 @@ class Assistant(Row):
     assistant_minutes = IntegerField(default=30)
     human_minutes = IntegerField(default=30)
     knowledge_version = IntegerField(default=0)
+    version = IntegerField(default=0)  # counts edits of the settings, so that a later save hears of an earlier one
+    phrases = TextField(default="[]")  # JSON list of text that raises a signal
     created_at = BigIntegerField(default=now)
     archived_at = BigIntegerField(null=True)
 
@@ -126,6 +165,9 @@ class Widget(Row):
     suggestions = TextField(default="[]")  # JSON list of text
     sites = TextField(default="[]")  # JSON list of origins; empty: any site
     language = TextField(default="en")
+    version = IntegerField(default=0)
+    last_site = TextField(null=True)  # the origin it was last seen on
+    last_seen_at = BigIntegerField(null=True)
     created_at = BigIntegerField(default=now)
 
 
@@ -285,6 +327,8 @@ TABLES: tuple[type[Model], ...] = (
     User,
     Member,
     Seat,
+    Invitation,
+    Audit,
     Session,
     Assistant,
     Entry,

@@ -37,19 +37,27 @@ class Plan(Table):
     id = TextField(primary_key=True)
     human_agents = IntegerField()
     position = IntegerField()
+    is_offered = BooleanField(default=True)
 
 
 class Team(Row):
     name = TextField()
     plan = refers_to(Plan)
     version = IntegerField()
+    requires_second_factor = BooleanField()
+    billed_at = BigIntegerField()
     created_at = BigIntegerField()
+    deleted_at = BigIntegerField(null=True)
 
 
 class User(Row):
     email = TextField(unique=True)
     name = TextField()
     password_hash = TextField(null=True)
+    totp_secret = TextField(null=True)
+    totp_confirmed_at = BigIntegerField(null=True)
+    totp_step = BigIntegerField()
+    recovery_hashes = TextField()
     created_at = BigIntegerField()
 
 
@@ -77,6 +85,30 @@ Seat.add_index(Seat.index(Seat.member, unique=True, where=Seat.ended_at.is_null(
 Seat.add_index(Seat.index(Seat.team, Seat.status, name="seat_status_in_team"))
 
 
+class Invitation(Row):
+    team = refers_to(Team)
+    email = TextField()
+    role = TextField()
+    token_hash = TextField(unique=True)
+    invited_by = refers_to(Member)
+    created_at = BigIntegerField()
+    expires_at = BigIntegerField()
+    used_at = BigIntegerField(null=True)
+    withdrawn_at = BigIntegerField(null=True)
+
+
+class Audit(Table):
+    id = BigAutoField()
+    team = refers_to(Team, null=True, index=False)
+    user = refers_to(User, null=True)
+    kind = TextField()
+    about = TextField()
+    at = BigIntegerField()
+
+
+Audit.add_index(Audit.index(Audit.team, Audit.id, name="audit_of_team"))
+
+
 class Session(Row):
     user = refers_to(User)
     token_hash = TextField(unique=True)
@@ -85,6 +117,7 @@ class Session(Row):
     started_at = BigIntegerField(null=True)
     used_at = BigIntegerField()
     expires_at = BigIntegerField()
+    second_factor_at = BigIntegerField(null=True)
     ended_at = BigIntegerField(null=True)
 
 
@@ -99,6 +132,8 @@ class Assistant(Row):
     assistant_minutes = IntegerField()
     human_minutes = IntegerField()
     knowledge_version = IntegerField()
+    version = IntegerField()
+    phrases = TextField()
     created_at = BigIntegerField()
     archived_at = BigIntegerField(null=True)
 
@@ -120,6 +155,9 @@ class Widget(Row):
     suggestions = TextField()
     sites = TextField()
     language = TextField()
+    version = IntegerField()
+    last_site = TextField(null=True)
+    last_seen_at = BigIntegerField(null=True)
     created_at = BigIntegerField()
 
 
@@ -272,6 +310,8 @@ TABLES = (
     User,
     Member,
     Seat,
+    Invitation,
+    Audit,
     Session,
     Assistant,
     Entry,
