@@ -54,7 +54,7 @@ class Broadcasts:
             case NoteAdded():
                 await self._note_added(fact)
             case SeatsChanged():
-                await self._server.emit("seats_changed", {}, namespace="/agents", room=f"team:{fact.team_id}")
+                await self._to_team("seats_changed", fact.team_id)
 
     async def tell_opened(self, sid: str, token: str, widget: dict[str, Any], conversation: dict[str, Any] | None) -> None:
         """Greet one socket of a customer with who they are, how the widget looks and which conversation is theirs."""
@@ -128,6 +128,10 @@ class Broadcasts:
         for sid in authors:
             await self._server.emit(event, {**head, **(own or {})}, namespace="/agents", to=sid)
         await self._server.emit(event, {**head, **payload}, namespace="/agents", room=room, skip_sid=authors)
+
+    async def _to_team(self, event: str, team_id: str) -> None:
+        """To whoever has something of the team's open: which team, and nothing of what changed."""
+        await self._server.emit(event, {"team_id": team_id}, namespace="/agents", room=f"team:{team_id}")
 
     def _in_both(self, room: str, other: str) -> list[str]:
         participants = self._server.manager.get_participants

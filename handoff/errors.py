@@ -7,6 +7,7 @@ class Refused(Exception):
     """A command that may not be carried out, with a code of the wire and words for a person."""
 
     code: ClassVar[str] = "invalid"
+    status: ClassVar[int] = 400  # of the page that says it
     message: ClassVar[str] = "That is not possible."
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
@@ -25,6 +26,7 @@ class Invalid(Refused):
 
 class TooLarge(Refused):
     code = "too_large"
+    status = 413
     message = "That is too long."
 
 
@@ -32,16 +34,19 @@ class NotFound(Refused):
     """Not there, and not yours: the same answer, so that nobody learns which ids exist."""
 
     code = "not_found"
+    status = 404
     message = "There is no such thing here."
 
 
 class Forbidden(Refused):
     code = "forbidden"
+    status = 403
     message = "Your role does not allow that."
 
 
 class NoSeat(Refused):
     code = "no_seat"
+    status = 403
     message = "You need a seat to do that. Ask an admin of your team."
 
 
@@ -64,11 +69,13 @@ class Closed(Refused):
 
 class Conflict(Refused):
     code = "conflict"
+    status = 409
     message = "The same client_id was used for something else."
 
 
 class RateLimited(Refused):
     code = "rate_limited"
+    status = 429
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("Too many at once. Wait a moment.", retry_after=retry_after)
@@ -76,6 +83,7 @@ class RateLimited(Refused):
 
 class Unavailable(Refused):
     code = "unavailable"
+    status = 503
     message = "The service cannot do that right now. Try again."
 
 
@@ -83,6 +91,7 @@ class SignedOut(Refused):
     """The session ended. On a live socket it is followed by a disconnect."""
 
     code = "forbidden"
+    status = 401
     message = "You are signed out. Sign in again."
 
 

@@ -29,7 +29,6 @@ def not_blank(text: str) -> str:
     return text
 
 
-Storable = Annotated[str, AfterValidator(storable)]
 Text = Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable), AfterValidator(not_blank)]
 Id = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(storable)]
 Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
@@ -58,14 +57,14 @@ class Typing(Command):
 
 class RateConversation(Command):
     score: Annotated[int, Field(ge=1, le=5)]
-    comment: Annotated[Storable, Field(max_length=TEXT_LENGTH)] = ""
+    comment: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable)] = ""
 
 
 class Watch(Command):
     assistant_id: Id
     filter: Literal["all", "needs_human", "mine", "closed_today"] = "all"
-    search: Annotated[Storable, Field(max_length=200)] = ""
-    cursor: Annotated[Storable, Field(max_length=300)] | None = None
+    search: Annotated[str, Field(max_length=200), AfterValidator(storable)] = ""
+    cursor: Annotated[str, Field(max_length=300), AfterValidator(storable)] | None = None
 
 
 class Unwatch(Command):
@@ -102,7 +101,7 @@ class AddNote(PostMessage):
 class CloseConversation(Command):
     conversation_id: Id
     outcome_id: Id | None = None
-    note: Annotated[Storable, Field(max_length=TEXT_LENGTH)] | None = None
+    note: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable)] | None = None
 
 
 @dataclass(frozen=True)

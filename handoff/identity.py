@@ -24,6 +24,7 @@ USED_EVERY = 60_000  # milliseconds between two notes of a session's last use
 
 class WrongPassword(Refused):
     code = "forbidden"
+    status = 403
     message = "That e-mail address and password do not belong together."
 
 

@@ -16,7 +16,7 @@ from aiohttp.web import Request
 from prometheus_client import Counter as Count
 from prometheus_client import Gauge
 from socketio import AsyncServer
-from socketio.packet import BINARY_ACK, BINARY_EVENT, EVENT, Packet
+from socketio.packet import ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 
 log = structlog.get_logger()
 
@@ -45,16 +45,29 @@ class StrictJson:
 
 
 class StrictPacket(Packet):  # type: ignore[misc]
-    """Reads no binary packets and renames reserved events; what it refuses is dropped by the server without a word."""
+    """Reads no binary packets and renames reserved events. What cannot be read becomes an event that no namespace knows, which is
+    counted and answered like any other; raised here, it would fill the log with a traceback for each."""
 
     json = StrictJson
+    data: Any
+
+    def __init__(self, *arguments: Any, encoded_packet: Any = None, **options: Any) -> None:
+        # The library does not read an empty packet, and takes it for an event without a name.
+        super().__init__(*arguments, encoded_packet="empty" if encoded_packet in ("", b"") else encoded_packet, **options)
 
     def decode(self, encoded_packet: str) -> int:
+        try:
+            return self._decode_strictly(encoded_packet)
+        except Exception:
+            self.packet_type, self.data = EVENT, ["malformed:"]
+            return 0
+
+    def _decode_strictly(self, encoded_packet: str) -> int:
         if not isinstance(encoded_packet, str):
             raise ValueError("binary attachments are not taken")
         super().decode(encoded_packet)
-        if self.packet_type == BINARY_ACK:
-            raise ValueError("binary packets are not taken")
+        if self.packet_type not in (CONNECT, DISCONNECT, EVENT, ACK, BINARY_EVENT):
+            raise ValueError("a client sends no such packet")
         if self.packet_type in (EVENT, BINARY_EVENT):
             self._refuse_reserved(binary=self.packet_type == BINARY_EVENT)
         return 0

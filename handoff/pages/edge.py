@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp_jinja2 import render_template
 
 from handoff import identity
-from handoff.errors import Forbidden, NoSeat, NotFound, Refused, Unavailable
+from handoff.errors import Forbidden, Refused
 from handoff.identity import SignedIn
 from handoff.pages import HOUSE
 
@@ -35,7 +35,6 @@ POLICY = "; ".join(
     )
 )
 TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible", 413: "Too large", 503: "Not available"}
-STATUS: dict[type[Refused], int] = {NotFound: 404, Forbidden: 403, NoSeat: 403, Unavailable: 503}
 
 
 def setup(app: web.Application) -> None:
@@ -61,7 +60,7 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refused as refusal:
-        return page_of_fault(request, STATUS.get(type(refusal), 400), refusal.words)
+        return page_of_fault(request, refusal.status, refusal.words)
     except web.HTTPException as fault:
         if fault.status < 400:
             raise
@@ -120,6 +119,6 @@ async def read_form(request: web.Request) -> dict[str, str]:
             fields: Any = await request.post()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
-    except ValueError:
+    except (ValueError, LookupError):  # a form in an unknown charset, too
         raise web.HTTPBadRequest(text="That form could not be read.") from None
     return {name: value for name, value in fields.items() if isinstance(value, str)}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from handoff.errors import NotFound, Refused, SignedOut
 from handoff.identity import SignedIn
 from handoff.models import Member, Team, User
-from handoff.pages.edge import STATUS, Handler, maybe_signed_in, signed_in
+from handoff.pages.edge import Handler, maybe_signed_in, signed_in
 from handoff.seats import ADMINS, Agent
 
 _id = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -33,7 +33,7 @@ def in_place(handler: Handler) -> Handler:
         except SignedOut:
             return _sign_in_first(request)
         except Refused as refusal:
-            return _problem(request, STATUS.get(type(refusal), 400), refusal.words)
+            return _problem(request, refusal.status, refusal.words)
         except web.HTTPException as fault:
             if fault.status < 400:
                 raise

@@ -1,11 +1,11 @@
-// The launcher on a host's page. Its shadow root and constructed sheet keep the host's styles and style-src out.
+// The launcher. Its shadow root and constructed sheet keep the host's styles and style-src out.
 (() => {
   const script = document.currentScript;
   const key = script?.dataset.widget;
   if (!key || window.Handoff) return;
   const { origin } = new URL(script.src);
   const memory = `handoff:${key}:open`;
-  let frame, isOpen = false, unread = 0;
+  let frame, isOpen = false, isUp = false, unread = 0;
 
   const host = document.createElement("handoff-launcher");
   const root = host.attachShadow({ mode: "open" });
@@ -14,14 +14,13 @@
 button,iframe{position:fixed;z-index:2147483000;border:0;right:20px}
 button{bottom:max(20px,env(safe-area-inset-bottom));height:56px;padding:0 15px;border-radius:28px;display:flex;align-items:center;gap:8px;font:600 16px system-ui;cursor:pointer;
 background:#24292f;color:#fff;box-shadow:0 4px 40px #0004}
-button:hover{filter:brightness(1.1)}
 button:focus-visible{outline:3px solid #fff;box-shadow:0 0 0 6px #000}
 svg{width:26px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 b{position:absolute;top:-4px;right:-4px;min-width:10px;padding:0 6px;border-radius:11px;font:600 12px/22px system-ui;background:#c81e1e;color:#fff}
-b:empty,span:empty{display:none}
+button>:empty{display:none}
 iframe{bottom:88px;width:380px;height:min(620px,100dvh - 112px);border-radius:16px;background:Canvas;box-shadow:0 0 0 1px #8884,0 4px 40px #0004}
 iframe:not(.open){visibility:hidden}
-@media(max-width:479px){iframe{inset:0;width:100%;height:100dvh;border-radius:0}.open.up~button{visibility:hidden}}
+@media(max-width:479px){iframe{inset:0;width:100%;height:100dvh;border-radius:0}.up~button{visibility:hidden}}
 @media print{:host{display:none}}`);
   root.adoptedStyleSheets = [sheet];
 
@@ -48,7 +47,7 @@ iframe:not(.open){visibility:hidden}
     button.ariaLabel = isOpen ? "Close chat" : (label.textContent || "Open chat") + (unread ? `, ${unread} unread` : "");
     badge.textContent = isOpen || !unread ? "" : unread > 9 ? "9+" : unread;
     path.setAttribute("d", isOpen ? "M6 9l6 6 6-6" : "M21 11.5a8.5 8 0 0 1-12.3 7.2L3 20.5l1.9-4.8A8.5 8 0 1 1 21 11.5z");
-    frame?.classList.toggle("open", isOpen);
+    if (frame) frame.className = isOpen ? (isUp ? "open up" : "open") : "";
   }
 
   function tell(focus) {
@@ -56,6 +55,7 @@ iframe:not(.open){visibility:hidden}
   }
 
   function load(focus) {
+    frame?.remove();
     frame = document.createElement("iframe");
     frame.title = "Chat";
     frame.referrerPolicy = "origin";
@@ -67,12 +67,13 @@ iframe:not(.open){visibility:hidden}
   function become(open, focus) {
     isOpen = open;
     try { sessionStorage[memory] = +open; } catch {}
-    frame ? tell(focus) : load(focus);
+    // A frame that never spoke has failed: opening tries again.
+    isUp || (frame && !open) ? tell(focus) : load(focus);
     show();
   }
 
   function open() {
-    become(true, true);
+    if (!isOpen) become(true, true);
     frame.focus();
   }
 
@@ -85,7 +86,7 @@ iframe:not(.open){visibility:hidden}
   addEventListener("message", ({ data, origin: from, source }) => {
     if (from !== origin || source !== frame?.contentWindow) return;
     if (data.handoff === "close") close();
-    if (data.handoff === "look") frame.classList.add("up"), paint(data.color);
+    if (data.handoff === "look") paint(data.color), (isUp = true);
     if (data.handoff === "unread") unread = data.count;
     show();
   });
@@ -94,7 +95,7 @@ iframe:not(.open){visibility:hidden}
     document.body.append(host);
     let was;
     try { was = sessionStorage[memory]; } catch {}
-    // A chat begun in this tab goes on in the next page, open or closed.
+    // A chat begun in this tab goes on.
     if (was) become(was === "1");
   }
 

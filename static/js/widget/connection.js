@@ -12,6 +12,7 @@ export class Connection {
   #timer = null;
   #attempts = 0;
   #sentToken = null;
+  #isNew = false;
   #isRestarting = false;
   #opened = null;
 
@@ -30,6 +31,7 @@ export class Connection {
     this.socket.on("connect_error", (error) => this.#refused(error.data?.code));
     this.socket.on("disconnect", (reason) => this.#lost(reason));
     this.socket.on("conversation_opened", (fact) => this.#welcome(fact));
+    store.watch("token", () => this.#isNew && this.#isSomebodyElse && this.renew());
     addEventListener("online", () => this.connect());
     addEventListener("offline", () => this.isConnected || this.#become("offline"));
   }
@@ -72,17 +74,20 @@ export class Connection {
   }
 
   #welcome(fact) {
-    const kept = this.store.read("token");
-    if (!this.#sentToken && kept && kept !== fact.token) {
-      // Two new tabs were each made a customer: the first to keep its token is who we are.
-      return this.socket.disconnect();
-    }
-    this.store.write("token", fact.token);
+    this.#isNew = !this.#sentToken;
     this.#sentToken = fact.token;
+    if (this.#isNew && this.#isSomebodyElse) return this.socket.disconnect();
+    this.store.write("token", fact.token);
     this.#attempts = 0;
     clearTimeout(this.#timer);
     this.#become("connected");
     this.#opened(fact);
+  }
+
+  // Two new tabs are each made a customer: the one whose token is kept is who both go on as.
+  get #isSomebodyElse() {
+    const kept = this.store.read("token");
+    return kept !== null && kept !== this.#sentToken;
   }
 
   #refused(code) {
