@@ -13,6 +13,7 @@ from handoff.events import (
     ConversationTakenOver,
     DraftChanged,
     Fact,
+    MembersChanged,
     MessagePosted,
     NoteAdded,
     SeatsChanged,
@@ -55,6 +56,8 @@ class Broadcasts:
                 await self._note_added(fact)
             case SeatsChanged():
                 await self._to_team("seats_changed", fact.team_id)
+            case MembersChanged():
+                await self._to_team("members_changed", fact.team_id)
 
     async def tell_opened(self, sid: str, token: str, widget: dict[str, Any], conversation: dict[str, Any] | None) -> None:
         """Greet one socket of a customer with who they are, how the widget looks and which conversation is theirs."""

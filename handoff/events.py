@@ -200,6 +200,13 @@ class SeatsChanged(Fact):
     team_id: str
 
 
+@dataclass(frozen=True)
+class MembersChanged(Fact):
+    """Who is in the team, in which role, or who is invited to it."""
+
+    team_id: str
+
+
 FACTS: dict[str, type[Fact]] = {
     kind.__name__: kind
     for kind in (
@@ -216,5 +223,6 @@ FACTS: dict[str, type[Fact]] = {
         TurnEnded,
         AccessEnded,
         SeatsChanged,
+        MembersChanged,
     )
 }

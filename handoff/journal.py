@@ -16,6 +16,7 @@ from handoff.events import (
     ConversationTakenOver,
     DraftChanged,
     Fact,
+    MembersChanged,
     MessagePosted,
     SeatsChanged,
     SignalRaised,
@@ -92,7 +93,7 @@ def _ids(fact: Fact) -> dict[str, Any]:
             return {"conversation": fact.conversation_id, "turn": fact.turn}
         case AccessEnded():
             return {"user": fact.user_id, "session": fact.session_id}
-        case SeatsChanged():
+        case SeatsChanged() | MembersChanged():
             return {"team": fact.team_id}
     return {}
 

@@ -103,6 +103,18 @@ class Invitation(Row):
     withdrawn_at = BigIntegerField(null=True)
 
 
+# One open offer to an address: inviting it again takes the place of the last one.
+Invitation.add_index(
+    Invitation.index(
+        Invitation.team,
+        Invitation.email,
+        unique=True,
+        where=Invitation.used_at.is_null() & Invitation.withdrawn_at.is_null(),
+        name="invitation_open",
+    )
+)
+
+
 class Audit(Table):
     """Who did what when in a team: one line for each change that an admin may want to ask about."""
 
@@ -204,7 +216,7 @@ class Conversation(Row):
     changed_at = BigIntegerField(default=now)
     ages_from = BigIntegerField(default=now)
     closed_at = BigIntegerField(null=True)
-    closed_by = TextField(null=True)  # agent, customer, age
+    closed_by = TextField(null=True)  # agent, customer, age, team (it was deleted)
     outcome = refers_to(Outcome, null=True)
     score = IntegerField(null=True)
     comment = TextField(null=True)
@@ -235,7 +247,7 @@ class Takeover(Row):
     taken_at = BigIntegerField(default=now)
     first_reply_at = BigIntegerField(null=True)
     ended_at = BigIntegerField(null=True)
-    ended_by = TextField(null=True)  # agent, customer, age, takeover
+    ended_by = TextField(null=True)  # agent, customer, age, team, takeover
     outcome = refers_to(Outcome, null=True)
     note = TextField(null=True)
 

@@ -53,6 +53,7 @@ FACTS = (
     "draft_changed",
     "draft_withdrawn",
     "seats_changed",
+    "members_changed",
 )
 
 

@@ -97,6 +97,17 @@ class Invitation(Row):
     withdrawn_at = BigIntegerField(null=True)
 
 
+Invitation.add_index(
+    Invitation.index(
+        Invitation.team,
+        Invitation.email,
+        unique=True,
+        where=Invitation.used_at.is_null() & Invitation.withdrawn_at.is_null(),
+        name="invitation_open",
+    )
+)
+
+
 class Audit(Table):
     id = BigAutoField()
     team = refers_to(Team, null=True, index=False)
