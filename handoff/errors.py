@@ -50,6 +50,12 @@ class NoSeat(Refused):
     message = "You need a seat to do that. Ask an admin of your team."
 
 
+class SecondFactorNeeded(Refused):
+    code = "second_factor"
+    status = 403
+    message = "This team requires a second factor. Set one up in your account first."
+
+
 class AlreadyTaken(Refused):
     code = "already_taken"
 

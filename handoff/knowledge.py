@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from peewee import fn
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from handoff import audit
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import NotFound, Refused
@@ -122,9 +123,10 @@ def entry_of(session_id: str, team_id: str, assistant_id: str, entry_id: str) ->
 
 def change_assistant(session_id: str, team_id: str, assistant_id: str, settings: AssistantSettings) -> Happened[None]:
     """Set how an assistant looks and behaves. A takeover keeps the handoff that it began with (I7)."""
-    _admin_of(session_id, team_id, assistant_id)
+    admin = _admin_of(session_id, team_id, assistant_id)
     columns = {**settings.model_dump(), "color": settings.color.lower()}
     Assistant.update(columns).where(Assistant.id == assistant_id).execute()
+    audit.note(team_id, admin.user_id, "assistant_changed", assistant_id=assistant_id, name=settings.name)
     return Happened(None)
 
 
@@ -133,20 +135,21 @@ def add_entry(session_id: str, team_id: str, assistant_id: str, entry_id: str, t
 
     A form that is sent again with another text (somebody went back in the browser) adds another entry: nothing typed is lost.
     """
-    _admin_of(session_id, team_id, assistant_id)
+    admin = _admin_of(session_id, team_id, assistant_id)
     known = Entry.get_or_none(Entry.id == entry_id)
     if known is not None:
         if (known.assistant_id, known.question, known.answer) == (assistant_id, text.question, text.answer):
             return Happened(entry_id)
         entry_id = new_id()
     _count_change(assistant_id)
+    _note(admin, "entry_added", assistant_id, entry_id)
     Entry.create(id=entry_id, assistant=assistant_id, question=text.question, answer=text.answer)
     return Happened(entry_id)
 
 
 def edit_entry(session_id: str, team_id: str, assistant_id: str, entry_id: str, text: EntryText) -> Happened[None]:
     """Raises EntryDeleted where there is nothing to edit any more."""
-    _admin_of(session_id, team_id, assistant_id)
+    admin = _admin_of(session_id, team_id, assistant_id)
     edited = (
         Entry.update(question=text.question, answer=text.answer, changed_at=now())
         .where(Entry.id == entry_id, Entry.assistant == assistant_id)
@@ -155,20 +158,28 @@ def edit_entry(session_id: str, team_id: str, assistant_id: str, entry_id: str, 
     if not edited:
         raise EntryDeleted
     _count_change(assistant_id)
+    _note(admin, "entry_edited", assistant_id, entry_id)
     return Happened(None)
 
 
 def delete_entry(session_id: str, team_id: str, assistant_id: str, entry_id: str) -> Happened[None]:
     """Deleting what is gone already is done already."""
-    _admin_of(session_id, team_id, assistant_id)
+    admin = _admin_of(session_id, team_id, assistant_id)
     if Entry.delete().where(Entry.id == entry_id, Entry.assistant == assistant_id).execute():
         _count_change(assistant_id)
+        _note(admin, "entry_deleted", assistant_id, entry_id)
     return Happened(None)
 
 
-def _admin_of(session_id: str, team_id: str, assistant_id: str) -> None:
+def _admin_of(session_id: str, team_id: str, assistant_id: str) -> Agent:
     member, _ = assistant_of(session_id, team_id, assistant_id)
     member.must_be_admin()
+    return member
+
+
+def _note(admin: Agent, kind: str, assistant_id: str, entry_id: str) -> None:
+    name = Assistant.select(Assistant.name).where(Assistant.id == assistant_id).scalar()
+    audit.note(admin.team_id, admin.user_id, kind, assistant_id=assistant_id, name=name, entry_id=entry_id)
 
 
 def _count_change(assistant_id: str) -> None:

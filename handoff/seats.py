@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import JOIN, Expression, fn
+from peewee import JOIN, Case, Expression, fn
 
+from handoff import audit
 from handoff.clock import now
 from handoff.database import Happened
-from handoff.errors import Forbidden, NoSeat, NotFound, Refused, SignedOut
+from handoff.errors import Forbidden, NoSeat, NotFound, Refused, SecondFactorNeeded, SignedOut
 from handoff.events import AccessEnded, SeatsChanged
 from handoff.identity import session_lives
 from handoff.models import Member, Plan, Seat, Session, Team, User
@@ -52,12 +53,22 @@ class Agent:
 def agent_in(team: Any, session_id: str) -> Agent:
     """The member behind a live session in `team` (an id, or a subquery for one).
 
-    Raises SignedOut, or NotFound for somebody else's team.
+    Raises SignedOut, NotFound for somebody else's team, or SecondFactorNeeded where the team wants more than a password.
     """
+    lacks_second_factor = Team.requires_second_factor & Session.second_factor_at.is_null()
     row = (
-        Member.select(Member.id, Member.team, Member.role, User.id.alias("who"), User.name, Seat.status)
+        Member.select(
+            Member.id,
+            Member.team,
+            Member.role,
+            User.id.alias("who"),
+            User.name,
+            Seat.status,
+            Case(None, ((lacks_second_factor, 1),), 0),
+        )
         .join(User)
         .join(Session, on=(Session.user == User.id))
+        .join_from(Member, Team)
         .join_from(Member, Seat, JOIN.LEFT_OUTER, on=((Seat.member == Member.id) & Seat.ended_at.is_null()))
         .where(Session.id == session_id, session_lives(), Member.team == team, Member.ended_at.is_null())
         .tuples()
@@ -67,6 +78,8 @@ def agent_in(team: Any, session_id: str) -> Agent:
         if not Session.select().where(Session.id == session_id, session_lives()).exists():
             raise SignedOut
         raise NotFound
+    if row[6]:
+        raise SecondFactorNeeded
     return Agent(id=row[0], team_id=row[1], role=row[2], user_id=row[3], name=row[4], seat=row[5])
 
 
@@ -117,6 +130,8 @@ def assign(session_id: str, team_id: str, member_id: str) -> Happened[None]:
         raise SeatsUsed
     if not Seat.update(status="held").where(Seat.member == member_id, Seat.ended_at.is_null()).execute():
         Seat.create(team=team_id, member=member_id, assigned_by=admin.id)
+    _, name = _who(member_id)
+    audit.note(team_id, admin.user_id, "seat_assigned", member_id=member_id, name=name)
     return Happened(None, [SeatsChanged(team_id)])
 
 
@@ -131,8 +146,15 @@ def release(session_id: str, team_id: str, member_id: str) -> Happened[None]:
     )
     if not ended:
         return Happened(None)
-    user_id = Member.select(Member.user).where(Member.id == member_id).scalar()
+    user_id, name = _who(member_id)
+    audit.note(team_id, admin.user_id, "seat_released", member_id=member_id, name=name)
     return Happened(None, [AccessEnded(user_id), SeatsChanged(team_id)])
+
+
+def _who(member_id: str) -> tuple[str, str]:
+    """A member's user and name."""
+    user_id, name = Member.select(Member.user, User.name).join(User).where(Member.id == member_id).tuples().get()
+    return user_id, name
 
 
 def _lock(team_id: str) -> None:

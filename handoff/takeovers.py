@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from handoff import conversations, messages, signals, snapshots, turns
+from handoff import audit, conversations, messages, signals, snapshots, turns
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import AlreadyTaken, Closed, NoSeat
@@ -35,6 +35,7 @@ def take_over(session_id: str, conversation_id: str) -> Happened[dict[str, Any]]
         _must_be_mine(agent, conversation_id)
         return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)})
     facts = _follow(agent, conversation_id, takeover_id, time)
+    audit.note(agent.team_id, agent.user_id, "taken_over", conversation_id=conversation_id, takeover_id=takeover_id)
     return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)}, facts)
 
 
