@@ -29,6 +29,9 @@ class Settings(BaseSettings):
         default={"free": {"human_agents": 1}, "team": {"human_agents": 5}, "business": {"human_agents": 25}},
         description="JSON: plan name to its credits",
     )
+    billing_key: SecretStr = Field(
+        SecretStr(""), description="at least 16 characters; signs the call that sets a team's plan. None: no such call"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     session_days: int = Field(14, ge=1, le=365, description="days until a sign-in ends by itself")
     words_per_second: float = Field(18, gt=0, le=10_000, description="pace at which the built-in assistant writes")
@@ -50,6 +53,11 @@ class Settings(BaseSettings):
         if len(key.get_secret_value()) < 16:
             raise ValueError("must have at least 16 characters")
         return key
+
+    @field_validator("billing_key")
+    @classmethod
+    def long_enough_if_any(cls, key: SecretStr) -> SecretStr:
+        return cls.long_enough(key) if key.get_secret_value() else key
 
     @field_validator("database_url")
     @classmethod
