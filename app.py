@@ -17,7 +17,7 @@ from aiohttp import web
 from peewee import PeeweeException
 from playhouse.migrations import MigrationError
 
-from handoff import demo, identity, journal, models, teams, turns
+from handoff import demo, identity, journal, models, plans, turns
 from handoff.assistants import providers
 from handoff.assistants.built_in import BuiltIn
 from handoff.broadcasts import Broadcasts
@@ -106,6 +106,7 @@ class Handoff:
         if self.database.embedded:
             # Nobody else writes to an embedded database, so whoever claimed a turn is gone.
             await self.database.write("", turns.let_go)
+        await self.database.write("plans", plans.fill, self.settings.plans)
         self._beside(self.outbox.run())
         self._beside(self.sweeper.run())
         self._beside(self.connections.watch_over())
@@ -145,7 +146,7 @@ def prepare(settings: Settings) -> list[str]:
             for name in migrate(database):
                 log.info("migrated", name=name)
             with database.atomic():
-                teams.fill_plans(settings.plans)
+                plans.begin(settings.plans)
                 return _welcome(settings)
     except (PeeweeException, MigrationError, OSError) as error:
         raise SettingsError(f"HANDOFF_DATABASE_URL: {str(error).strip().splitlines()[0]}") from error

@@ -9,11 +9,13 @@ from handoff import audit
 from handoff.clock import now
 from handoff.database import Happened
 from handoff.errors import Forbidden, NoSeat, NotFound, Refused, SecondFactorNeeded, SignedOut
-from handoff.events import AccessEnded, SeatsChanged
+from handoff.events import AccessEnded, Fact, SeatsChanged
 from handoff.identity import session_lives
 from handoff.models import Member, Plan, Seat, Session, Team, User
 
 ADMINS = ("owner", "admin")
+OLDEST_FIRST = (Seat.assigned_at, Seat.id)
+NEWEST_FIRST = (Seat.assigned_at.desc(), Seat.id.desc())
 
 
 class SeatsUsed(Refused):
@@ -99,29 +101,39 @@ def limit(team_id: str) -> int:
     return int(Plan.select(Plan.human_agents).join(Team).where(Team.id == team_id).scalar())
 
 
+def counts(team_id: str) -> dict[str, int]:
+    """`{"used", "limit", "suspended"}`"""
+    suspended = Seat.select().where(Seat.team == team_id, Seat.status == "suspended", Seat.ended_at.is_null()).count()
+    return {"used": used(team_id), "limit": limit(team_id), "suspended": suspended}
+
+
 def overview(team_id: str) -> dict[str, Any]:
     """`{"used", "limit", "holders": [{"member_id", "name"}]}`"""
-    holders = (
+    return {
+        "used": used(team_id),
+        "limit": limit(team_id),
+        "holders": [{"member_id": member_id, "name": name} for member_id, name in reversed(holders(team_id)[-1_000:])],
+    }
+
+
+def holders(team_id: str) -> list[tuple[str, str]]:
+    """Id and name of every member who holds a seat, the newest first: in this order a forced downgrade suspends."""
+    rows = (
         Seat.select(Seat.member, User.name)
         .join(Member, on=(Seat.member == Member.id))
         .join(User)
         .where(Seat.team == team_id, Seat.status == "held")
-        .order_by(Seat.assigned_at)
-        .limit(1_000)
+        .order_by(*NEWEST_FIRST)
         .tuples()
     )
-    return {
-        "used": used(team_id),
-        "limit": limit(team_id),
-        "holders": [{"member_id": member, "name": name} for member, name in holders],
-    }
+    return list(rows)
 
 
 def assign(session_id: str, team_id: str, member_id: str) -> Happened[None]:
     """Give a member a seat, if the plan has one free. Assigning twice is assigning once."""
     admin = agent_in(team_id, session_id)
     admin.must_be_admin()
-    _lock(team_id)
+    lock(team_id)
     if not Member.select().where(Member.id == member_id, Member.team == team_id, Member.ended_at.is_null()).exists():
         raise NotFound
     if Seat.select().where(Seat.member == member_id, Seat.status == "held").exists():
@@ -139,6 +151,9 @@ def release(session_id: str, team_id: str, member_id: str) -> Happened[None]:
     """End a member's seat. Their conversations stay human-owned; another agent may take them over (I10)."""
     admin = agent_in(team_id, session_id)
     admin.must_be_admin()
+    if not Member.select().where(Member.id == member_id, Member.team == team_id).exists():
+        raise NotFound
+    lock(team_id)
     ended = (
         Seat.update(status="ended", ended_at=now())
         .where(Seat.member == member_id, Seat.team == team_id, Seat.ended_at.is_null())
@@ -157,6 +172,42 @@ def _who(member_id: str) -> tuple[str, str]:
     return user_id, name
 
 
-def _lock(team_id: str) -> None:
-    """Two assigns of one team take turns: the row lock on the team is what makes counting and inserting one step (I8)."""
+def suspend_beyond_plan(team_id: str) -> list[Fact]:
+    """Suspend the newest seats until those held fit the plan. Their holders keep the conversations they own until these
+    close; their sockets go, because they may watch nothing else any more. The caller holds the team's lock."""
+    too_many = used(team_id) - limit(team_id)
+    if too_many <= 0:
+        return []
+    users = _turn(team_id, "held", "suspended", NEWEST_FIRST, too_many)
+    return [*(AccessEnded(user_id) for user_id in users), SeatsChanged(team_id)]
+
+
+def resume_within_plan(team_id: str) -> list[Fact]:
+    """Give suspended seats back, the oldest first, as far as the plan goes. The caller holds the team's lock."""
+    room = limit(team_id) - used(team_id)
+    if room <= 0:
+        return []
+    return [SeatsChanged(team_id)] if _turn(team_id, "suspended", "held", OLDEST_FIRST, room) else []
+
+
+def _turn(team_id: str, before: str, after: str, order: tuple[Any, ...], most: int) -> list[str]:
+    """Turn that many seats from one status to another; the users whose seats they are."""
+    rows = (
+        Seat.select(Seat.id, Member.id.alias("member"), User.id.alias("user"), User.name)
+        .join(Member, on=(Seat.member == Member.id))
+        .join(User)
+        .where(Seat.team == team_id, Seat.status == before, Seat.ended_at.is_null())
+        .order_by(*order)
+        .limit(most)
+        .tuples()
+    )
+    turned = list(rows)
+    Seat.update(status=after).where(Seat.id << [seat_id for seat_id, *_ in turned], Seat.status == before).execute()
+    for _, member_id, _, name in turned:
+        audit.note(team_id, None, "seat_suspended" if after == "suspended" else "seat_resumed", member_id=member_id, name=name)
+    return [user_id for _, _, user_id, _ in turned]
+
+
+def lock(team_id: str) -> None:
+    """Two changes of one team's seats take turns: the row lock on the team is what makes counting and changing one step (I8)."""
     Team.update(version=Team.version + 1).where(Team.id == team_id).execute()
