@@ -1,11 +1,12 @@
 """Everything an operator can set, from HANDOFF_* in the environment or a .env file. Nothing else reads the environment."""
 
 import os
+from email.utils import parseaddr
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "HANDOFF_"
@@ -46,6 +47,11 @@ class Settings(BaseSettings):
     max_queued_packets: int = Field(2_000, ge=10, description="packets that wait for one client before it is dropped")
     commands_per_10_seconds: int = Field(600, ge=1, description="commands of one person; more get `rate_limited`")
     sign_ins_per_minute: int = Field(20, ge=1, description="failed sign-ins of one e-mail address; more get refused")
+    sign_up: bool = Field(False, description="let anybody begin a team of their own at /sign-up")
+    smtp_url: SecretStr = Field(
+        SecretStr(""), description="`smtp://user:password@host:587` (STARTTLS where offered) or `smtps://...`: mails invitations"
+    )
+    mail_from: str = Field("", validate_default=True, description="the address that mail comes from; required with a mail server")
 
     @field_validator("secret_key")
     @classmethod
@@ -58,6 +64,24 @@ class Settings(BaseSettings):
     @classmethod
     def long_enough_if_any(cls, key: SecretStr) -> SecretStr:
         return cls.long_enough(key) if key.get_secret_value() else key
+
+    @field_validator("smtp_url")
+    @classmethod
+    def known_mail_server(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if url.get_secret_value() and (parts.scheme not in ("smtp", "smtps") or not parts.hostname):
+            raise ValueError("must be smtp://user:password@host:port or smtps://...")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def one_sender(cls, sender: str, others: ValidationInfo) -> str:
+        smtp_url = others.data.get("smtp_url")
+        if sender and not (sender.isprintable() and "@" in parseaddr(sender)[1]):
+            raise ValueError("must be an address like Handoff <handoff@example.org>")
+        if smtp_url is not None and smtp_url.get_secret_value() and not sender:
+            raise ValueError("is required with HANDOFF_SMTP_URL")
+        return sender
 
     @field_validator("database_url")
     @classmethod
