@@ -10,15 +10,18 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from itsdangerous import BadSignature, URLSafeSerializer
 from peewee import Expression
 
+from handoff import audit
+from handoff.browsers import browser_name
 from handoff.clock import new_id, now
 from handoff.database import Database, Happened
-from handoff.errors import Refused
+from handoff.errors import Refused, SignedOut
 from handoff.events import AccessEnded
 from handoff.models import Session, User
 
 COOKIE = "handoff_session"
 DAY = 24 * 60 * 60 * 1000
 LINK_LIFETIME = 60 * 60 * 1000
+CODE_LIFETIME = 10 * 60 * 1000  # between the password and the code
 USED_EVERY = 60_000  # milliseconds between two notes of a session's last use
 
 
@@ -58,55 +61,101 @@ class Passwords:
     def _verify(self, password: str, hashed: str) -> bool:
         try:
             return self._hasher.verify(hashed, password)
-        except (Argon2Error, InvalidHashError):
+        except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
 
 
-async def sign_in(database: Database, passwords: Passwords, email: str, password: str, browser: str, days: int) -> str:
-    """Start a session and return its token, which is the cookie's value. Raises WrongPassword."""
+@dataclass(frozen=True)
+class Entered:
+    """Somebody who showed their first factor: with `token` as their cookie they are signed in, or have a code still to give."""
+
+    token: str
+    needs_code: bool
+
+
+async def sign_in(database: Database, passwords: Passwords, email: str, password: str, browser: str, days: int) -> Entered:
+    """Start a session, or one that waits for its code. Raises WrongPassword."""
     user = await database.read(_user_by_email, email.strip().lower())
     if not await passwords.matches(password, user and user.password_hash):
         raise WrongPassword
     assert user is not None  # noqa: S101 - a password that matches belongs to somebody
+    return await database.write(user.id, start_session, user.id, user.password_hash, browser, days)
+
+
+def start_session(user_id: str, password_hash: str | None, browser: str, days: int) -> Happened[Entered]:
+    """Sign in whoever showed the password of that hash. Raises WrongPassword when it was changed meanwhile (I10)."""
+    if not hold(user_id, User.password_hash == password_hash if password_hash else User.password_hash.is_null()):
+        raise WrongPassword
     token = secrets.token_urlsafe(32)
-    await database.write(user.id, _start_session, user.id, token, browser, days)
-    return token
+    Session.create(user=user_id, token_hash=token_hash(token), browser=_kept(browser), expires_at=now() + CODE_LIFETIME)
+    return Happened(_enter(user_id, token, days))
 
 
 def offer_link(user_id: str) -> Happened[str]:
     """Make a one-time sign-in link; the answer is its token."""
     token = secrets.token_urlsafe(32)
-    Session.create(user=user_id, token_hash=_hash(token), expires_at=now() + LINK_LIFETIME)
+    Session.create(user=user_id, token_hash=token_hash(token), expires_at=now() + LINK_LIFETIME)
     return Happened(token)
 
 
-def follow_link(token: str, browser: str, days: int) -> Happened[str | None]:
-    """Start the session that a link offered, once; the answer is the cookie's value, None for a used or expired link."""
+def follow_link(token: str, browser: str, days: int) -> Happened[Entered | None]:
+    """Use up the link of a session, once; the answer is None for a used or expired link. A second factor is still asked for."""
     fresh = secrets.token_urlsafe(32)
-    started = (
-        Session.update(
-            token_hash=_hash(fresh),
-            started_at=now(),
-            used_at=now(),
-            expires_at=now() + days * DAY,
-            browser=browser[:300],
-        )
-        .where(
-            Session.token_hash == _hash(token),
-            Session.started_at.is_null(),
-            Session.ended_at.is_null(),
-            Session.expires_at > now(),
-        )
+    followed = (
+        Session.update(token_hash=token_hash(fresh), browser=_kept(browser), expires_at=now() + CODE_LIFETIME)
+        .where(Session.token_hash == token_hash(token), session_waits())
         .execute()
     )
-    return Happened(fresh if started else None)
+    if not followed:
+        return Happened(None)
+    user_id = Session.select(Session.user).where(Session.token_hash == token_hash(fresh)).scalar()
+    hold(user_id)
+    return Happened(_enter(user_id, fresh, days))
+
+
+def _enter(user_id: str, token: str, days: int) -> Entered:
+    """Start the waiting session, unless its user has a second factor to show first."""
+    if User.select().where(User.id == user_id, User.totp_confirmed_at.is_null(False)).exists():
+        return Entered(token, needs_code=True)
+    start_waiting(user_id, token, token, days)
+    return Entered(token, needs_code=False)
+
+
+def start_waiting(user_id: str, token: str, fresh: str, days: int, **columns: int) -> bool:
+    """Let a session that waits begin, under a fresh token. False when it waits no more."""
+    time = now()
+    started = (
+        Session.update(token_hash=token_hash(fresh), started_at=time, used_at=time, expires_at=time + days * DAY, **columns)
+        .where(Session.token_hash == token_hash(token), session_waits())
+        .returning(Session.browser)
+        .tuples()
+        .execute()
+    )
+    for (browser,) in started:
+        audit.note_in_teams(user_id, "signed_in", browser=browser_name(browser))
+        return True
+    return False
+
+
+def hold(user_id: str, *conditions: Expression) -> bool:
+    """Lock a user's row to the end of the transaction, if it is as the conditions say: sign-ins, passwords and second factors
+    of one user take turns."""
+    return bool(User.update(name=User.name).where(User.id == user_id, *conditions).execute())
+
+
+def user_behind(session_id: str) -> str:
+    """The user of a live session. Raises SignedOut."""
+    user_id = Session.select(Session.user).where(Session.id == session_id, session_lives()).scalar()
+    if user_id is None:
+        raise SignedOut
+    return str(user_id)
 
 
 def session_of(token: str) -> SignedIn | None:
     row = (
         Session.select(Session.id, User.id.alias("who"), User.name, User.email)
         .join(User)
-        .where(Session.token_hash == _hash(token), session_lives())
+        .where(Session.token_hash == token_hash(token), session_lives())
         .tuples()
         .first()
     )
@@ -118,12 +167,29 @@ def session_lives() -> Expression:
     return Session.ended_at.is_null() & Session.started_at.is_null(False) & (Session.expires_at > now())
 
 
+def session_waits() -> Expression:
+    """The condition that a session may still begin: a link that nobody followed, or a sign-in whose code is still to come."""
+    return Session.ended_at.is_null() & Session.started_at.is_null() & (Session.expires_at > now())
+
+
 def sign_out(session_id: str) -> Happened[None]:
     """End a session; its live sockets go with it."""
-    if not Session.update(ended_at=now()).where(Session.id == session_id, Session.ended_at.is_null()).execute():
-        return Happened(None)
-    user_id = Session.select(Session.user).where(Session.id == session_id).scalar()
-    return Happened(None, [AccessEnded(user_id, session_id)])
+    ended = end_sessions(Session.id == session_id)
+    for fact in ended:
+        audit.note_in_teams(fact.user_id, "signed_out")
+    return Happened(None, ended)
+
+
+def end_sessions(*which: Expression) -> list[AccessEnded]:
+    """End those sessions, waiting ones too, so that their sockets close and their cookies are worth nothing (I10)."""
+    ended = (
+        Session.update(ended_at=now())
+        .where(Session.ended_at.is_null(), *which)
+        .returning(Session.user, Session.id)
+        .tuples()
+        .execute()
+    )
+    return [AccessEnded(user_id, session_id) for user_id, session_id in ended]
 
 
 def note_use(session_id: str) -> Happened[None]:
@@ -163,18 +229,10 @@ def _user_by_email(email: str) -> User | None:
     return user
 
 
-def _start_session(user_id: str, token: str, browser: str, days: int) -> Happened[None]:
-    time = now()
-    Session.create(
-        user=user_id,
-        token_hash=_hash(token),
-        browser=browser[:300],
-        started_at=time,
-        used_at=time,
-        expires_at=time + days * DAY,
-    )
-    return Happened(None)
-
-
-def _hash(token: str) -> str:
+def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _kept(browser: str) -> str:
+    """A User-Agent header as it can be stored: any byte may stand in one."""
+    return browser.encode(errors="replace").decode()[:300]

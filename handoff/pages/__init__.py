@@ -12,6 +12,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from handoff.database import Database
 from handoff.identity import Passwords
+from handoff.second_factor import Secrets
 from handoff.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,13 +27,14 @@ class House:
     passwords: Passwords
     sign_in_limiter: FixedWindowRateLimiter
     sign_in_rate: RateLimitItemPerMinute
+    secrets: Secrets
 
 
 HOUSE = web.AppKey("house", House)
 
 
 def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:
-    from handoff.pages import assistants, console, edge, entries, health, seats, shop, sign_in, widget
+    from handoff.pages import api, assistants, console, edge, entries, guard, health, plan, seats, shop, sign_in, widget
 
     app[HOUSE] = House(
         settings,
@@ -40,13 +42,16 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         passwords,
         FixedWindowRateLimiter(MemoryStorage()),
         RateLimitItemPerMinute(settings.sign_ins_per_minute),
+        Secrets(settings.secret_key.get_secret_value()),
     )
     aiohttp_jinja2.setup(
         app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
     )
     edge.setup(app)
+    guard.setup(app)
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
     app.add_routes([*seats.routes, *assistants.routes, *entries.routes])
+    app.add_routes([*plan.routes, *api.routes])
     if settings.demo:
         app.add_routes(shop.routes)
     app.router.add_static("/static", ROOT / "static")
