@@ -31,6 +31,7 @@ class House:
 
 
 HOUSE = web.AppKey("house", House)
+SET_UP = "/account/second-factor/"  # where whoever lacks a second factor is led
 
 
 def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:

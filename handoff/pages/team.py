@@ -12,9 +12,10 @@ from aiohttp import web
 from aiohttp_jinja2 import render_template
 from pydantic import BaseModel, ValidationError
 
-from handoff.errors import NotFound, Refused, SignedOut
+from handoff.errors import NotFound, Refused, SecondFactorNeeded, SignedOut
 from handoff.identity import SignedIn
 from handoff.models import Member, Team, User
+from handoff.pages import SET_UP
 from handoff.pages.edge import Handler, maybe_signed_in, signed_in
 from handoff.seats import ADMINS, Agent
 
@@ -31,7 +32,9 @@ def in_place(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except SignedOut:
-            return _sign_in_first(request)
+            return _first(request, "/sign-in")
+        except SecondFactorNeeded:
+            return _first(request, SET_UP)
         except Refused as refusal:
             return _problem(request, refusal.status, refusal.words)
         except web.HTTPException as fault:
@@ -134,9 +137,16 @@ def _problem(request: web.Request, status: int, words: str) -> web.Response:
     return response
 
 
-def _sign_in_first(request: web.Request) -> web.Response:
-    home = f"/teams/{request.match_info['team']}/" if _id.fullmatch(request.match_info["team"]) else "/console"
-    return web.Response(status=401, headers={"HX-Redirect": f"/sign-in?next={home}"})
+def _first(request: web.Request, path: str) -> web.Response:
+    """Another page first, as htmx goes to one, and back to where the partial's page stands."""
+    return web.Response(status=401, headers={"HX-Redirect": f"{path}?next={_home(request)}"})
+
+
+def _home(request: web.Request) -> str:
+    team_id = request.match_info.get("team", "")
+    if _id.fullmatch(team_id):
+        return f"/teams/{team_id}/"
+    return "/account/" if request.path.startswith("/account/") else "/console"
 
 
 def _words(fault: dict[str, Any]) -> str:
