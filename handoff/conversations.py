@@ -4,7 +4,7 @@ from typing import Any
 
 from peewee import Case, Expression, fn
 
-from handoff import messages, signals, snapshots, turns
+from handoff import messages, signals, snapshots, turns, watching
 from handoff.clock import now
 from handoff.database import Happened
 from handoff.errors import Closed, Invalid, NotOwner
@@ -97,8 +97,7 @@ def touch(conversation_id: str, **changes: Any) -> int:
 
 def mark_read(session_id: str, conversation_id: str, number: int) -> Happened[None]:
     """Remember how far the agent has read; never backwards."""
-    agent = agent_in(messages.team_of(conversation_id), session_id)
-    agent.must_have_seat()
+    agent = watching.agent_of_conversation(session_id, conversation_id)
     last = Conversation.select(Conversation.last_number).where(Conversation.id == conversation_id).scalar()
     read_to = min(number, last)
     ReadMark.insert(member=agent.id, conversation=conversation_id, number=read_to).on_conflict(

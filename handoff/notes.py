@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from handoff import conversations, messages, snapshots
+from handoff import conversations, snapshots, watching
 from handoff.database import Happened
 from handoff.errors import Conflict
 from handoff.events import NoteAdded
 from handoff.models import Conversation, Note
-from handoff.seats import agent_in
 
 
 def add_note(session_id: str, conversation_id: str, client_id: str, text: str) -> Happened[dict[str, Any]]:
-    agent = agent_in(messages.team_of(conversation_id), session_id)
-    agent.must_have_seat()
+    agent = watching.agent_of_conversation(session_id, conversation_id)
     said = Note.get_or_none(Note.member == agent.id, Note.client_id == client_id)
     if said is not None:
         if (said.text, said.conversation_id) != (text, conversation_id):

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from aiohttp import web
 from aiohttp_jinja2 import render_template
 
-from handoff import identity
-from handoff.errors import Forbidden, Refused
+from handoff import access, identity
+from handoff.access import Who
+from handoff.errors import Forbidden, Refused, SecondFactorNeeded
 from handoff.identity import SignedIn
-from handoff.pages import HOUSE
+from handoff.pages import HOUSE, SET_UP
 
 log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-USER = web.RequestKey("user", SignedIn) if hasattr(web, "RequestKey") else "user"
+ASKED_BY: web.RequestKey[SignedIn | None] = web.RequestKey("asked_by")
 BODY_SECONDS = 10
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -34,6 +36,7 @@ POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
+CODES = {404: "not_found", 405: "not_allowed", 408: "too_slow", 413: "too_large", 500: "unavailable", 503: "unavailable"}
 TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible", 413: "Too large", 503: "Not available"}
 
 
@@ -59,17 +62,32 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn refusals and errors into a page in words. Redirects and files pass."""
     try:
         return await handler(request)
+    except SecondFactorNeeded:
+        onward = request.path if request.method in SAFE else "/console"
+        return web.Response(status=303, headers={"Location": f"{SET_UP}?next={quote(onward)}"})
     except Refused as refusal:
-        return page_of_fault(request, refusal.status, refusal.words)
+        return answer_of_fault(request, refusal.status, refusal.words, refusal.as_ack())
     except web.HTTPException as fault:
         if fault.status < 400:
             raise
-        return page_of_fault(request, fault.status, fault.text if fault.status == 400 and fault.text else fault.reason)
+        words = fault.text if fault.status == 400 and fault.text else fault.reason
+        answer = answer_of_fault(request, fault.status, words)
+        if "Allow" in fault.headers:
+            answer.headers["Allow"] = fault.headers["Allow"]
+        return answer
     except asyncio.CancelledError:
         raise
     except Exception:
         log.exception("page_failed", path=request.match_info.route.resource and request.match_info.route.resource.canonical)
-        return page_of_fault(request, 500, "Something went wrong here. It was written down; please try again.")
+        return answer_of_fault(request, 500, "Something went wrong here. It was written down; please try again.")
+
+
+def answer_of_fault(request: web.Request, status: int, words: str, ack: dict[str, Any] | None = None) -> web.Response:
+    """A page for people, an ack's JSON for programs."""
+    if not request.path.startswith("/api/"):
+        return page_of_fault(request, status, words)
+    error = {"code": CODES.get(status, "invalid"), "message": words, "details": {}}
+    return web.json_response(ack or {"error": error}, status=status)
 
 
 def page_of_fault(request: web.Request, status: int, message: str) -> web.Response:
@@ -77,12 +95,28 @@ def page_of_fault(request: web.Request, status: int, message: str) -> web.Respon
     return render_template("error/index.html", request, context, status=status)
 
 
+def rule_of(request: web.Request) -> Who | None:
+    """Who may use the route of a request; None where it has none, and is answered with 404 or 405."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    try:
+        return access.of_route(request.method, resource.canonical)
+    except KeyError:
+        return None
+
+
 @web.middleware
 async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse a change that another site's page asks for: the cookie would come with it."""
-    if request.method not in SAFE and not request.path.startswith("/socket.io/") and not _from_us(request):
+    if request.method not in SAFE and not _brings_no_cookie(request) and not _from_us(request):
         raise Forbidden("This came from another site.")
     return await handler(request)
+
+
+def _brings_no_cookie(request: web.Request) -> bool:
+    """The billing call is signed; on the socket each namespace asks for the Origin itself."""
+    return request.path.startswith("/socket.io/") or rule_of(request) is Who.BILLING
 
 
 def _from_us(request: web.Request) -> bool:
@@ -102,6 +136,13 @@ async def signed_in(request: web.Request) -> SignedIn:
 
 
 async def maybe_signed_in(request: web.Request) -> SignedIn | None:
+    """The user who asks, looked up once a request."""
+    if ASKED_BY not in request:
+        request[ASKED_BY] = await _user_of_cookie(request)
+    return request[ASKED_BY]
+
+
+async def _user_of_cookie(request: web.Request) -> SignedIn | None:
     token = request.cookies.get(identity.COOKIE)
     if not token:
         return None

@@ -1,0 +1,113 @@
+"""Who may use what: one table for every route and every socket command.
+
+The page guard (pages/edge.py) and the dispatch of commands (namespaces/base.py) look their rule up here, and so does the test
+that tries every one of them as everybody. Whoever may not use something that belongs to somebody gets the answer of something
+that is not there. The table decides who gets as far as the operation; the operation asks once more, inside its transaction.
+"""
+
+from enum import Enum
+
+from handoff.errors import Forbidden
+from handoff.seats import Agent, agent_in
+
+
+class Who(Enum):
+    ANYONE = "anyone, signed in or not"
+    BILLING = "a program that signs with the operator's key"
+    CUSTOMER = "the visitor whom the token names, in their own conversation"
+    USER = "whoever is signed in, about themselves"
+    MEMBER = "a member of the team"
+    AGENT = "a member who holds a seat"
+    CONVERSATION_OWNER = "the agent who owns the conversation; a suspended seat is enough"
+    ADMIN = "an owner or admin of the team"
+    OWNER = "an owner of the team"
+
+
+IN_A_TEAM = frozenset({Who.MEMBER, Who.AGENT, Who.CONVERSATION_OWNER, Who.ADMIN, Who.OWNER})
+
+ROUTES: dict[tuple[str, str], Who] = {
+    ("GET", "/"): Who.ANYONE,
+    ("GET", "/healthz"): Who.ANYONE,
+    ("GET", "/metrics"): Who.ANYONE,
+    ("GET", "/static"): Who.ANYONE,
+    ("*", "/socket.io/"): Who.ANYONE,  # the namespaces ask who it is
+    ("GET", "/shop"): Who.ANYONE,
+    ("GET", "/widget.js"): Who.ANYONE,
+    ("GET", "/widget/{key}"): Who.ANYONE,
+    ("GET", "/sign-in"): Who.ANYONE,
+    ("POST", "/sign-in"): Who.ANYONE,
+    ("GET", "/sign-in/{token}"): Who.ANYONE,
+    ("POST", "/sign-out"): Who.ANYONE,  # ends the session that asks, if there is one
+    ("PUT", "/api/teams/{team}/plan"): Who.BILLING,
+    ("GET", "/console"): Who.USER,
+    ("GET", "/teams/{team}/"): Who.MEMBER,
+    ("POST", "/teams/{team}/seats/{member}/assign"): Who.ADMIN,
+    ("POST", "/teams/{team}/seats/{member}/release"): Who.ADMIN,
+    ("GET", "/teams/{team}/plan/"): Who.MEMBER,
+    ("POST", "/teams/{team}/plan/"): Who.ADMIN,
+    ("GET", "/teams/{team}/assistants/"): Who.MEMBER,
+    ("GET", "/teams/{team}/assistants/{assistant}/"): Who.MEMBER,
+    ("POST", "/teams/{team}/assistants/{assistant}/"): Who.ADMIN,
+    ("GET", "/teams/{team}/assistants/{assistant}/try"): Who.MEMBER,
+    ("GET", "/teams/{team}/assistants/{assistant}/entries/"): Who.MEMBER,
+    ("POST", "/teams/{team}/assistants/{assistant}/entries/"): Who.ADMIN,
+    ("GET", "/teams/{team}/assistants/{assistant}/entries/new"): Who.MEMBER,
+    ("GET", "/teams/{team}/assistants/{assistant}/entries/{entry}/"): Who.MEMBER,
+    ("POST", "/teams/{team}/assistants/{assistant}/entries/{entry}/"): Who.ADMIN,
+    ("GET", "/teams/{team}/assistants/{assistant}/entries/{entry}/edit"): Who.MEMBER,
+    ("POST", "/teams/{team}/assistants/{assistant}/entries/{entry}/delete"): Who.ADMIN,
+}
+
+COMMANDS: dict[tuple[str, str], Who] = {
+    ("/customers", "post_message"): Who.CUSTOMER,
+    ("/customers", "catch_up"): Who.CUSTOMER,
+    ("/customers", "typing"): Who.CUSTOMER,
+    ("/customers", "request_human"): Who.CUSTOMER,
+    ("/customers", "end_conversation"): Who.CUSTOMER,
+    ("/customers", "rate_conversation"): Who.CUSTOMER,
+    ("/agents", "watch"): Who.AGENT,  # a suspended seat: of their own conversations only
+    ("/agents", "unwatch"): Who.USER,  # leaving a room that one is not in leaves nothing
+    ("/agents", "open_conversation"): Who.AGENT,
+    ("/agents", "take_over"): Who.AGENT,
+    ("/agents", "mark_read"): Who.AGENT,
+    ("/agents", "add_note"): Who.AGENT,
+    ("/agents", "post_message"): Who.CONVERSATION_OWNER,
+    ("/agents", "typing"): Who.CONVERSATION_OWNER,
+    ("/agents", "close_conversation"): Who.CONVERSATION_OWNER,
+}
+
+DOORS: dict[str, frozenset[Who]] = {
+    "/customers": frozenset({Who.CUSTOMER}),
+    "/agents": frozenset({Who.USER, Who.AGENT, Who.CONVERSATION_OWNER}),
+}
+
+
+def of_route(method: str, path: str) -> Who:
+    """The rule of a route, by the path of its pattern. Raises KeyError for one that is not in the table."""
+    if ("*", path) in ROUTES:
+        return ROUTES["*", path]
+    return ROUTES["GET" if method == "HEAD" else method, path]
+
+
+def of_command(namespace: str, name: str) -> Who:
+    """The rule of a command. Raises KeyError for one that is not in the table, or that its door cannot keep."""
+    who = COMMANDS[namespace, name]
+    if who not in DOORS[namespace]:
+        raise KeyError(f"{namespace} does not know {who.value}")
+    return who
+
+
+def must_be(who: Who, session_id: str, team_id: str) -> Agent:
+    """The member who asks, if the rule lets them. Raises SignedOut, NotFound, SecondFactorNeeded, NoSeat, Forbidden."""
+    agent = agent_in(team_id, session_id)
+    match who:
+        case Who.AGENT:
+            agent.must_hold_seat()
+        case Who.CONVERSATION_OWNER:
+            agent.must_have_seat()
+        case Who.ADMIN:
+            agent.must_be_admin()
+        case Who.OWNER:
+            if agent.role != "owner":
+                raise Forbidden
+    return agent
