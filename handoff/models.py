@@ -120,13 +120,15 @@ class Audit(Table):
 
     id = BigAutoField()
     team = refers_to(Team, null=True, index=False)
-    user = refers_to(User, null=True)  # null: the operator, or the plan's billing
+    user = refers_to(User, null=True, index=False)  # null: the operator, or the plan's billing
     kind = TextField()
     about = TextField(default="{}")  # JSON: ids and names, never texts or secrets
     at = BigIntegerField(default=now)
 
 
 Audit.add_index(Audit.index(Audit.team, Audit.id, name="audit_of_team"))
+Audit.add_index(Audit.index(Audit.team, Audit.kind, Audit.id, name="audit_of_kind"))
+Audit.add_index(Audit.index(Audit.team, Audit.user, Audit.id, name="audit_of_user"))
 
 
 class Session(Row):

@@ -35,8 +35,10 @@ def take_over(session_id: str, conversation_id: str) -> Happened[dict[str, Any]]
         _must_be_mine(agent, conversation_id)
         return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)})
     facts = _follow(agent, conversation_id, takeover_id, time)
-    audit.note(agent.team_id, agent.user_id, "taken_over", conversation_id=conversation_id, takeover_id=takeover_id)
-    return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)}, facts)
+    snapshot = snapshots.snapshot_of(conversation_id, agent)
+    at = {"conversation_id": conversation_id, "assistant_id": snapshot["assistant_id"]}
+    audit.note(agent.team_id, agent.user_id, "taken_over", **at)
+    return Happened({"conversation": snapshot}, facts)
 
 
 def _must_be_mine(agent: Agent, conversation_id: str) -> None:

@@ -111,13 +111,15 @@ Invitation.add_index(
 class Audit(Table):
     id = BigAutoField()
     team = refers_to(Team, null=True, index=False)
-    user = refers_to(User, null=True)
+    user = refers_to(User, null=True, index=False)
     kind = TextField()
     about = TextField()
     at = BigIntegerField()
 
 
 Audit.add_index(Audit.index(Audit.team, Audit.id, name="audit_of_team"))
+Audit.add_index(Audit.index(Audit.team, Audit.kind, Audit.id, name="audit_of_kind"))
+Audit.add_index(Audit.index(Audit.team, Audit.user, Audit.id, name="audit_of_user"))
 
 
 class Session(Row):
