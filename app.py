@@ -1,12 +1,14 @@
 """Builds Handoff from its parts, in order, and runs it: `python app.py`."""
 
+import argparse
 import asyncio
 import errno
 import secrets
 import signal
 import sys
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from getpass import getpass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,14 +16,18 @@ from urllib.parse import unquote
 import structlog
 import uvloop
 from aiohttp import web
+from argon2 import PasswordHasher
 from peewee import PeeweeException
 from playhouse.migrations import MigrationError
+from pydantic import ValidationError
 
-from handoff import demo, identity, journal, models, plans, turns
+from handoff import demo, founding, identity, journal, models, plans, turns
 from handoff.assistants import providers
 from handoff.assistants.built_in import BuiltIn
 from handoff.broadcasts import Broadcasts
 from handoff.database import Database, connect
+from handoff.errors import Refused
+from handoff.founding import FoundingTyped
 from handoff.identity import CustomerTokens, Passwords
 from handoff.migrations import alone, migrate
 from handoff.namespaces.agents import Agents
@@ -137,6 +143,19 @@ def prepare(settings: Settings) -> list[str]:
 
     Raises SettingsError when the database cannot be reached.
     """
+    with _prepared(settings):
+        return _welcome(settings)
+
+
+def create_owner(settings: Settings, typed: FoundingTyped) -> None:
+    """Make a user with a team of their own, for an operator without a browser. Raises EmailTaken, SettingsError."""
+    with _prepared(settings):
+        founding.sign_up(typed, PasswordHasher().hash(typed.password))
+
+
+@contextmanager
+def _prepared(settings: Settings) -> Iterator[None]:
+    """A transaction on the migrated database, while no other process starts."""
     if settings.database_url.startswith("sqlite:///"):
         Path(unquote(settings.database_url.removeprefix("sqlite:///"))).parent.mkdir(parents=True, exist_ok=True)
     database = connect(settings.database_url)
@@ -147,22 +166,28 @@ def prepare(settings: Settings) -> list[str]:
                 log.info("migrated", name=name)
             with database.atomic():
                 plans.begin(settings.plans)
-                return _welcome(settings)
+                yield
     except (PeeweeException, MigrationError, OSError) as error:
         raise SettingsError(f"HANDOFF_DATABASE_URL: {str(error).strip().splitlines()[0]}") from error
 
 
 def _welcome(settings: Settings) -> list[str]:
-    """What the first and what a later start of the demo tells."""
-    if not settings.demo:
-        return []
+    """What a first start tells, and a later one of the demo."""
     address = settings.address
+    if not settings.demo:
+        token = founding.set_up_token(settings.secret_key.get_secret_value())
+        return [] if founding.is_set_up() else [f"  Set up, once   {address}/setup/{token}"]
     links = [f"  Shop with the widget   {address}/shop", f"  Agents' console        {address}/console"]
     made = demo.fill()
     owner = demo.first_owner()
     if owner is None:
         return links
-    team_id = models.Member.select(models.Member.team).where(models.Member.user == owner).scalar()
+    team_id = (
+        models.Member.select(models.Member.team)
+        .where(models.Member.user == owner)
+        .order_by(models.Member.ended_at.is_null(False))
+        .scalar()
+    )
     links.append(f"  Settings               {address}/teams/{team_id}/")
     if made:
         return [*links, *(f"  {who.name}: e-mail {who.email}  password {who.password}" for who in made)]
@@ -196,12 +221,15 @@ async def serve(settings: Settings, lines: list[str]) -> None:
     log.info("stopped", process=handoff.process)
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
+    options = _options(words)
     try:
         settings = load()
         journal.configure(settings.log_level)
         for name in unknown_names():
             log.warning("unknown_setting", name=name)
+        if options.command == "create-owner":
+            return _create_owner(settings, options)
         for name in VENDOR:
             if not (ROOT / "static" / "vendor" / name).exists():
                 raise SettingsError(f"static/vendor/{name} is missing: `make install` builds the browser libraries")
@@ -214,5 +242,33 @@ def main() -> int:
     return 0
 
 
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="app.py", description="Serves Handoff. Settings come from the environment or .env.")
+    commands = parser.add_subparsers(dest="command", metavar="create-owner")
+    owner = commands.add_parser(
+        "create-owner", help="make a user with a team of their own", description="Asks for the password, or reads a line of it."
+    )
+    for name, help in (("email", "whom to sign in as"), ("name", "the person's name"), ("team", "the name of the new team")):
+        owner.add_argument(f"--{name}", required=True, help=help)
+    return parser.parse_args(words)
+
+
+def _create_owner(settings: Settings, options: argparse.Namespace) -> int:
+    # Never from the command line: that is in everybody's list of processes and in the shell's history.
+    password = getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    try:
+        typed = FoundingTyped(email=options.email, name=options.name, team=options.team, password=password)
+        create_owner(settings, typed)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            print(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        return 1
+    except Refused as refusal:
+        print(refusal.words, file=sys.stderr)
+        return 1
+    print(f"{typed.email} owns {typed.team.strip()} and signs in at {settings.address}/sign-in")
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pydantic import ConfigDict
 
 from handoff import audit, identity, teams
+from handoff.clock import new_id
 from handoff.database import Happened
-from handoff.errors import Refused, SignedOut
+from handoff.errors import Conflict, Refused, SignedOut
 from handoff.identity import session_lives
 from handoff.knowledge import Typed
 from handoff.models import Member, Plan, Session, Team, User
@@ -67,12 +68,17 @@ def sign_up(typed: FoundingTyped, password_hash: str) -> Happened[Founded]:
     return Happened(Founded(team_id, identity.offer_link(user.id).answer))
 
 
-def found_another(session_id: str, team: str) -> Happened[str]:
-    """One more team for a user who is signed in; the answer is its id."""
+def found_another(session_id: str, team_id: str, name: str) -> Happened[None]:
+    """One more team, with that id, for a user who is signed in. Repeating it does nothing more."""
     user = User.select(User).join(Session, on=(Session.user == User.id)).where(Session.id == session_id, session_lives()).first()
     if user is None:
         raise SignedOut
-    return Happened(_found(team, user))
+    standing = Team.get_or_none(Team.id == team_id)
+    if standing is not None and standing.name != name:
+        raise Conflict("This form was sent already. Reload the page and try again.")
+    if standing is None:
+        _found(name, user, team_id)
+    return Happened(None)
 
 
 def team_of_owner(email: str, name: str) -> str | None:
@@ -87,8 +93,8 @@ def team_of_owner(email: str, name: str) -> str | None:
     return found
 
 
-def _found(name: str, owner: User) -> str:
+def _found(name: str, owner: User, id: str | None = None) -> str:
     plan = Plan.select().where(Plan.is_offered).order_by(Plan.position, Plan.id).first()
-    team, _ = teams.found(name, plan.id, owner, seated=plan.human_agents > 0)
+    team, _ = teams.found(name, plan.id, owner, seated=plan.human_agents > 0, id=id or new_id())
     audit.note(team.id, owner.id, "team_founded", name=name)
     return str(team.id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handoff import audit, identity, teams
-from handoff.clock import new_id, now
+from handoff.clock import now
 from handoff.database import Happened
 from handoff.errors import Conflict, NotFound, Refused, SignedOut
 from handoff.events import MembersChanged
@@ -100,7 +100,7 @@ class Links:
 def open_in(team_id: str) -> list[dict[str, Any]]:
     """Offers that were neither used nor withdrawn, the newest first; expired ones too, since they can be sent again."""
     rows = (
-        Invitation.select(Invitation.id, Invitation.email, Invitation.role, Invitation.created_at, Invitation.expires_at, User.name)
+        Invitation.select(Invitation, User.name.alias("invited_by_name"))
         .join(Member, on=(Invitation.invited_by == Member.id))
         .join(User)
         .where(Invitation.team == team_id, _is_open())
@@ -109,6 +109,11 @@ def open_in(team_id: str) -> list[dict[str, Any]]:
     )
     time = now()
     return [{**row, "is_expired": row["expires_at"] <= time} for row in rows.dicts()]
+
+
+def fits(token: str, offer: dict[str, Any]) -> bool:
+    """Whether that token opens an offer of `open_in`."""
+    return hmac.compare_digest(_hash(token), offer["token_hash"])
 
 
 def invite(session_id: str, team_id: str, invitation_id: str, token: str, typed: InvitationTyped) -> Happened[bool]:
@@ -275,8 +280,8 @@ def _is_open() -> Any:
 
 
 def _offer(admin: Agent, id: str, token: str, email: str, role: str) -> Invitation:
-    return Invitation.create(
-        id=id or new_id(),
+    offer: Invitation = Invitation.create(
+        id=id,
         team=admin.team_id,
         email=email,
         role=role,
@@ -284,6 +289,7 @@ def _offer(admin: Agent, id: str, token: str, email: str, role: str) -> Invitati
         invited_by=admin.id,
         expires_at=now() + LIFETIME,
     )
+    return offer
 
 
 def _withdraw(invitation_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -40,7 +41,7 @@ class Mail:
             log.warning("mail_failed", error=type(error).__name__)
             raise MailFailed from error
 
-    def _connection(self) -> dict[str, object]:
+    def _connection(self) -> dict[str, Any]:
         server = self._server
         return {
             "hostname": server.hostname,

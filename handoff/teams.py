@@ -19,9 +19,9 @@ class WrongName(Refused):
     message = "Type the name of the team exactly as it stands above."
 
 
-def found(name: str, plan: str, owner: User, seated: bool = True) -> tuple[Team, Member]:
+def found(name: str, plan: str, owner: User, seated: bool = True, **columns: object) -> tuple[Team, Member]:
     """A new team with its first owner, who holds the first seat, and a list of outcomes to begin with."""
-    team = Team.create(name=name, plan=plan)
+    team = Team.create(name=name, plan=plan, **columns)
     member = join(team, owner, "owner", seated)
     for position, outcome in enumerate(OUTCOMES):
         Outcome.create(team=team, name=outcome, position=position)

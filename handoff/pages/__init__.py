@@ -12,6 +12,8 @@ from limits.strategies import FixedWindowRateLimiter
 
 from handoff.database import Database
 from handoff.identity import Passwords
+from handoff.invitations import Links
+from handoff.mail import Mail
 from handoff.second_factor import Secrets
 from handoff.settings import Settings
 
@@ -28,6 +30,8 @@ class House:
     sign_in_limiter: FixedWindowRateLimiter
     sign_in_rate: RateLimitItemPerMinute
     secrets: Secrets
+    links: Links
+    mail: Mail
 
 
 HOUSE = web.AppKey("house", House)
@@ -35,7 +39,27 @@ SET_UP = "/account/second-factor/"  # where whoever lacks a second factor is led
 
 
 def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:
-    from handoff.pages import api, assistants, console, edge, entries, guard, health, plan, seats, shop, sign_in, widget
+    from handoff.pages import (
+        account,
+        api,
+        assistants,
+        audit,
+        console,
+        edge,
+        entries,
+        founding,
+        guard,
+        health,
+        invitations,
+        members,
+        plan,
+        seats,
+        second_factor,
+        security,
+        shop,
+        sign_in,
+        widget,
+    )
 
     app[HOUSE] = House(
         settings,
@@ -44,15 +68,19 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         FixedWindowRateLimiter(MemoryStorage()),
         RateLimitItemPerMinute(settings.sign_ins_per_minute),
         Secrets(settings.secret_key.get_secret_value()),
+        Links(settings.secret_key.get_secret_value()),
+        Mail(settings.smtp_url.get_secret_value(), settings.mail_from),
     )
     aiohttp_jinja2.setup(
         app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
     )
     edge.setup(app)
     guard.setup(app)
+    app.add_routes([*members.routes, *invitations.routes, *founding.routes])
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
     app.add_routes([*seats.routes, *assistants.routes, *entries.routes])
     app.add_routes([*plan.routes, *api.routes])
+    app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:
         app.add_routes(shop.routes)
     app.router.add_static("/static", ROOT / "static")

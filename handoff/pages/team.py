@@ -12,12 +12,15 @@ from aiohttp import web
 from aiohttp_jinja2 import render_template
 from pydantic import BaseModel, ValidationError
 
+from handoff import teams
 from handoff.errors import NotFound, Refused, SecondFactorNeeded, SignedOut
 from handoff.identity import SignedIn
 from handoff.models import Member, Team, User
-from handoff.pages import SET_UP
+from handoff.pages import HOUSE, SET_UP
 from handoff.pages.edge import Handler, maybe_signed_in, signed_in
 from handoff.seats import ADMINS, Agent
+
+TEAMS: web.RequestKey[list[dict[str, str]]] = web.RequestKey("teams")  # of who asks, for the switcher of a whole page
 
 _id = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -48,7 +51,10 @@ def in_place(handler: Handler) -> Handler:
 async def visitor(request: web.Request) -> SignedIn:
     """The user who asks; anybody else is sent to sign in. (A redirect would put that page into the partial's place.)"""
     if not wants_partial(request):
-        return await signed_in(request)
+        someone = await signed_in(request)
+        if TEAMS not in request:
+            request[TEAMS] = await request.app[HOUSE].database.read(teams.of_user, someone.user_id)
+        return someone
     user = await maybe_signed_in(request)
     if user is None:
         raise SignedOut
@@ -68,6 +74,7 @@ def id_in_path(request: web.Request, name: str) -> str:
 
 
 def show(request: web.Request, page: str, partial: str, context: dict[str, Any], status: int = 200) -> web.Response:
+    context = {"teams": request.get(TEAMS, []), **context}
     response = render_template(partial if wants_partial(request) else page, request, context, status=status)
     response.headers["Vary"] = "HX-Request"
     return response
@@ -125,6 +132,12 @@ def day(milliseconds: int) -> str:
     """A day in UTC, for whoever has no JavaScript; the page puts the reader's own day in its place."""
     time = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return f"{time.day} {time:%b %Y}"
+
+
+def moment(milliseconds: int) -> str:
+    """A minute in UTC, for whoever has no JavaScript."""
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"
 
 
 def machine_time(milliseconds: int) -> str:

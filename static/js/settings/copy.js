@@ -1,6 +1,12 @@
-/** Shows the copy buttons and lets them copy; without this module the text is there to be selected. */
+/** Shows the copy buttons and lets them copy, in the page and in whatever is swapped in; without this module the text is there
+    to be selected. */
 export function offerCopying() {
-  for (const button of document.querySelectorAll("[data-copy]")) {
+  offer();
+  document.addEventListener("htmx:after:swap", offer);
+}
+
+function offer() {
+  for (const button of document.querySelectorAll("[data-copy][hidden]")) {
     const text = document.getElementById(button.dataset.copy);
     button.hidden = false;
     button.addEventListener("click", () => copy(text));
