@@ -11,9 +11,8 @@ from handoff.errors import NotFound, SignedOut
 from handoff.invitations import AlreadyMember, InvitationGone, InvitationUsed, NewcomerTyped
 from handoff.pages import HOUSE
 from handoff.pages.edge import maybe_signed_in, read_form
-from handoff.pages.members import moment
 from handoff.pages.newcomers import hashed, welcome, welcome_again
-from handoff.pages.team import faults_of, fields_of, machine_time, see
+from handoff.pages.team import faults_of, fields_of, machine_time, moment, see
 from handoff.people import EmailTaken
 
 routes = web.RouteTableDef()

@@ -1,6 +1,5 @@
 """The team page: who is in the team and in which role, who is invited; leaving, and deleting the team."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +21,7 @@ from handoff.pages.team import (
     frame,
     id_in_path,
     in_place,
+    moment,
     see,
     show,
     team_named,
@@ -287,9 +287,3 @@ async def _mail(request: web.Request, invitation_id: str, email: str) -> bool | 
     except MailFailed:
         return False
     return True
-
-
-def moment(milliseconds: int) -> str:
-    """A day and time in UTC, as `day` is."""
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"{time.day} {time:%b %Y, %H:%M} UTC"
