@@ -124,19 +124,20 @@ class Broadcasts:
         own: dict[str, Any] | None = None,
         **payload: Any,
     ) -> None:
-        """To the assistant's room. The sockets of that user hear `own` instead: their client_id is theirs alone."""
+        """To the assistant's room, and to an owner whose seat is suspended, who hears of what is theirs alone. The sockets of
+        that user hear `own` instead: their client_id is theirs alone."""
         head = {"conversation_id": fact.conversation_id, "assistant_id": fact.assistant_id, "version": fact.version}
-        room = f"assistant:{fact.assistant_id}"
-        authors = self._in_both(room, f"user:{user_id}") if user_id else []
+        rooms = [f"assistant:{fact.assistant_id}", f"owned:{fact.conversation_id}"]
+        authors = self._in_both(rooms, f"user:{user_id}") if user_id else []
         for sid in authors:
             await self._server.emit(event, {**head, **(own or {})}, namespace="/agents", to=sid)
-        await self._server.emit(event, {**head, **payload}, namespace="/agents", room=room, skip_sid=authors)
+        await self._server.emit(event, {**head, **payload}, namespace="/agents", room=rooms, skip_sid=authors)
 
     async def _to_team(self, event: str, team_id: str) -> None:
         """To whoever has something of the team's open: which team, and nothing of what changed."""
         await self._server.emit(event, {"team_id": team_id}, namespace="/agents", room=f"team:{team_id}")
 
-    def _in_both(self, room: str, other: str) -> list[str]:
+    def _in_both(self, rooms: list[str], other: str) -> list[str]:
         participants = self._server.manager.get_participants
         theirs = {sid for sid, _ in participants("/agents", other)}
-        return [sid for sid, _ in participants("/agents", room) if sid in theirs]
+        return [sid for sid, _ in participants("/agents", rooms) if sid in theirs]

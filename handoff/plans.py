@@ -1,7 +1,7 @@
 """What a team pays for: its plan. Plans are rows, filled from the settings at start; only those that the settings name are offered.
 
-Whoever changes a plan or the plan of a team takes the plan's row first and the team's after it, so that nobody counts seats
-against a number that is about to change (I8).
+Whoever changes a team's plan, or what a plan gives, takes the row of every team that it may concern before looking at anything,
+so that nobody counts seats against a number that is about to change (I8).
 """
 
 from typing import Any
@@ -51,21 +51,21 @@ def fill(plans: dict[str, dict[str, int]]) -> Happened[None]:
     A plan that is no longer named stays with the teams that have it, and is offered to nobody.
     """
     before = dict(Plan.select(Plan.id, Plan.human_agents).tuples())
+    changed = [name for name, credits in plans.items() if credits["human_agents"] != before.get(name, credits["human_agents"])]
+    if changed:  # every team: one may be on its way to such a plan, and an assign that runs now must not be missed
+        Team.update(version=Team.version + 1).execute()
     for position, (name, credits) in enumerate(plans.items()):
         Plan.insert(id=name, position=position, is_offered=True, **credits).on_conflict(
             conflict_target=[Plan.id], preserve=[Plan.human_agents, Plan.position, Plan.is_offered]
         ).execute()
     Plan.update(is_offered=False).where(Plan.id.not_in(list(plans))).execute()
     facts: list[Fact] = []
-    for name, credits in plans.items():
-        if credits["human_agents"] != before.get(name, credits["human_agents"]):
-            facts += _fit_teams(name, raised=credits["human_agents"] > before[name])
+    for name in changed:
+        facts += _fit_teams(name, raised=plans[name]["human_agents"] > before[name])
     return Happened(None, facts)
 
 
 def _fit_teams(name: str, raised: bool) -> list[Fact]:
-    """Every team on the plan, not only those over it: an assign that runs now must not be missed."""
-    Team.update(version=Team.version + 1).where(Team.plan == name, Team.deleted_at.is_null()).execute()
     held = Seat.select(fn.COUNT(Seat.id)).where(Seat.team == Team.id, Seat.status == "held")
     suspended = Seat.select(1).where(Seat.team == Team.id, Seat.status == "suspended", Seat.ended_at.is_null())
     fits_not = fn.EXISTS(suspended) if raised else Plan.human_agents < held
@@ -92,9 +92,8 @@ def choose(session_id: str, team_id: str, name: str) -> Happened[None]:
     """
     admin = agent_in(team_id, session_id)
     admin.must_be_admin()
-    plan = _taken(name)
     seats.lock(team_id)
-    present = _present(team_id)
+    plan, present = Plan.get_or_none(Plan.id == name), _present(team_id)
     if plan is not None and plan.id == present.id:
         return Happened(None)
     if plan is None or not plan.is_offered:
@@ -110,23 +109,17 @@ def bill(team_id: str, name: str, time: int) -> Happened[dict[str, Any]]:
 
     `time` is when the call was signed, in epoch seconds; one that is not later than the last is refused as Replayed.
     """
-    plan = _taken(name)
-    if not Team.select().where(Team.id == team_id, Team.deleted_at.is_null()).exists():
+    team = Team.get_or_none(Team.id == team_id, Team.deleted_at.is_null())
+    if team is None:
         raise NotFound
-    if plan is None or not (plan.is_offered or plan.id == _present(team_id).id):
+    seats.lock(team_id)
+    plan, present = Plan.get_or_none(Plan.id == name), _present(team_id)
+    if plan is None or not (plan.is_offered or plan.id == present.id):
         raise PlanNotOffered
-    fresh = Team.update(billed_at=time, version=Team.version + 1).where(Team.id == team_id, Team.billed_at < time).execute()
-    if not fresh:
+    if not Team.update(billed_at=time).where(Team.id == team_id, Team.billed_at < time).execute():
         raise Replayed
-    present = _present(team_id)
     facts = _changed(team_id, None, present, plan) if plan.id != present.id else []
     return Happened({"team": team_id, "plan": plan.id, **seats.counts(team_id)}, facts)
-
-
-def _taken(name: str) -> Plan | None:
-    """The plan as it is from here on to the commit: nobody changes its credits meanwhile."""
-    rows = Plan.update(position=Plan.position).where(Plan.id == name).returning(Plan).execute()
-    return next(iter(rows), None)
 
 
 def _present(team_id: str) -> Plan:

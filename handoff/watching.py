@@ -14,13 +14,17 @@ from handoff.models import Assistant, Conversation, Customer, Message, Signal
 from handoff.seats import Agent, agent_in
 
 PAGE = 50
+MOST_OWNED = 500
 DAY = 24 * 60 * 60 * 1000
 
 
-def agent_of_assistant(session_id: str, assistant_id: str) -> Agent:
-    """The agent who may watch it. Raises NoSeat, NotFound, SignedOut."""
+def agent_of_assistant(session_id: str, assistant_id: str, filter: str) -> Agent:
+    """The agent who may watch it; a suspended seat is enough for what is theirs. Raises NoSeat, NotFound, SignedOut."""
     agent = agent_in(Assistant.select(Assistant.team).where(Assistant.id == assistant_id), session_id)
-    agent.must_hold_seat()
+    if filter == "mine":
+        agent.must_have_seat()
+    else:
+        agent.must_hold_seat()
     return agent
 
 
@@ -33,6 +37,14 @@ def agent_of_conversation(session_id: str, conversation_id: str) -> Agent:
     else:
         agent.must_hold_seat()
     return agent
+
+
+def owned(agent: Agent, assistant_id: str) -> list[str]:
+    """The active conversations that are theirs. With a suspended seat there will not be more: they can take none."""
+    mine = Conversation.select(Conversation.id).where(
+        Conversation.assistant == assistant_id, Conversation.status == "active", Conversation.owner == agent.id
+    )
+    return [id for (id,) in mine.order_by(Conversation.changed_at.desc()).limit(MOST_OWNED).tuples()]
 
 
 def watched(agent: Agent, watch: Watch) -> dict[str, Any]:
@@ -110,6 +122,8 @@ def _is_id(value: Any) -> bool:
 
 def _counts(agent: Agent, assistant_id: str) -> dict[str, int]:
     active = Conversation.select().where(Conversation.assistant == assistant_id, Conversation.status == "active")
+    if agent.seat != "held":
+        active = active.where(Conversation.owner == agent.id)
     return {
         "all": active.count(),
         "needs_human": active.where(_needs_human()).count(),

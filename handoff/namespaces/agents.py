@@ -1,8 +1,11 @@
-"""/agents: the console's door. The session cookie says who; a seat lets them watch; being in an assistant's room is watching."""
+"""/agents: the console's door. The session cookie says who; a seat lets them watch; being in an assistant's room is watching.
+
+Whose seat is suspended is in no such room, but in one for each conversation that they own.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +31,7 @@ from handoff.identity import SignedIn
 from handoff.markdown import render
 from handoff.models import Conversation, Takeover
 from handoff.namespaces.base import Door, Turned, command
+from handoff.seats import Agent
 from handoff.sockets import Connections
 
 
@@ -37,6 +41,7 @@ class Desk:
 
     user: SignedIn
     open: str | None = None
+    owned: dict[str, list[str]] = field(default_factory=dict)  # by assistant, where the seat is suspended
 
 
 class Agents(Door):
@@ -91,14 +96,24 @@ class Agents(Door):
     @command(Watch)
     async def watch(self, sid: str, sent: Watch) -> dict[str, Any]:
         desk = self.desks[sid]
-        agent = await self.database.read(watching.agent_of_assistant, desk.user.session_id, sent.assistant_id)
+        agent = await self.database.read(watching.agent_of_assistant, desk.user.session_id, sent.assistant_id, sent.filter)
         # The room first and the list after it: what is committed in between comes as a fact with a newer version.
-        await self.enter_room(sid, f"assistant:{sent.assistant_id}")
+        if agent.seat == "held":
+            await self.enter_room(sid, f"assistant:{sent.assistant_id}")
+        else:
+            await self._watch_owned(sid, agent, sent.assistant_id)
         return await self.database.read(watching.watched, agent, sent)
+
+    async def _watch_owned(self, sid: str, agent: Agent, assistant_id: str) -> None:
+        self.desks[sid].owned[assistant_id] = owned = await self.database.read(watching.owned, agent, assistant_id)
+        for conversation_id in owned:
+            await self.enter_room(sid, f"owned:{conversation_id}")
 
     @command(Unwatch)
     async def unwatch(self, sid: str, sent: Unwatch) -> None:
         await self.leave_room(sid, f"assistant:{sent.assistant_id}")
+        for conversation_id in self.desks[sid].owned.pop(sent.assistant_id, []):
+            await self.leave_room(sid, f"owned:{conversation_id}")
 
     @command(OpenConversation)
     async def open_conversation(self, sid: str, sent: OpenConversation) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from socketio import AsyncNamespace
 from socketio.exceptions import ConnectionRefusedError
 
+from handoff import access
 from handoff.errors import Invalid, RateLimited, Refused, SignedOut, TooLarge, Unavailable
 from handoff.events import PROTOCOL, Command
 from handoff.sockets import Connections, connected
@@ -53,6 +54,8 @@ class Door(AsyncNamespace):  # type: ignore[misc]
 
     def __init__(self, namespace: str, connections: Connections, per_10_seconds: int) -> None:
         super().__init__(namespace)
+        # Every command has its rule in the access table, or the start ends here.
+        self.rules = {name: access.of_command(namespace, name) for name in self.handlers}
         self.connections = connections
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._rate = parse_rate(f"{per_10_seconds} per 10 seconds")
