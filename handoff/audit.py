@@ -1,8 +1,72 @@
 """Who did what when in a team, for its admins."""
 
 import json
+from dataclasses import dataclass
+from typing import Any
 
-from handoff.models import Audit, Member
+from peewee import JOIN
+
+from handoff.models import Audit, Member, User
+
+MOST_PEOPLE = 1_000  # to choose from
+
+# Each kind of line: how the filter calls it, and what it says of somebody. In braces stand parts of what the line is about.
+KINDS: dict[str, tuple[str, str]] = {
+    "signed_in": ("Signed in", "signed in with {browser}"),
+    "signed_out": ("Signed out", "signed out"),
+    "signed_out_everywhere": ("Signed out everywhere", "signed out everywhere"),
+    "session_ended": ("Session ended", "ended one of their sessions"),
+    "sessions_ended": ("Other sessions ended", "ended their other sessions"),
+    "password_changed": ("Password changed", "changed their password"),
+    "renamed": ("Name changed", "changed their name to {name}"),
+    "second_factor_on": ("Second factor on", "turned their second factor on"),
+    "second_factor_off": ("Second factor off", "turned their second factor off"),
+    "recovery_codes_renewed": ("Recovery codes renewed", "made new recovery codes"),
+    "second_factor_required": ("Second factor required", "required a second factor of every member"),
+    "second_factor_not_required": ("Second factor not required", "stopped requiring a second factor"),
+    "taken_over": ("Conversation taken over", "took over conversation {conversation_id}"),
+    "seat_assigned": ("Seat assigned", "gave {name} a seat"),
+    "seat_released": ("Seat released", "released the seat of {name}"),
+    "seat_suspended": ("Seat suspended", "suspended the seat of {name}, for which the plan has no room"),
+    "seat_resumed": ("Seat resumed", "gave {name} the suspended seat back"),
+    "plan_changed": ("Plan changed", "changed the plan from {before} to {plan}"),
+    "team_founded": ("Team founded", "founded the team {name}"),
+    "team_deleted": ("Team deleted", "deleted the team"),
+    "member_invited": ("Member invited", "invited {email} as {role}"),
+    "invitation_resent": ("Invitation sent again", "sent the invitation of {email} again"),
+    "invitation_withdrawn": ("Invitation withdrawn", "withdrew the invitation of {email}"),
+    "member_joined": ("Member joined", "joined as {role}"),
+    "member_left": ("Member left", "left the team"),
+    "member_removed": ("Member removed", "removed {name} from the team"),
+    "role_changed": ("Role changed", "changed the role of {name} from {was} to {role}"),
+    "assistant_added": ("Assistant created", "created the assistant {name}"),
+    "assistant_changed": ("Assistant changed", "changed the assistant {name}"),
+    "assistant_archived": ("Assistant archived", "archived the assistant {name}"),
+    "entry_added": ("Entry added", "added an entry to {name}"),
+    "entry_edited": ("Entry edited", "edited an entry of {name}"),
+    "entry_deleted": ("Entry deleted", "deleted an entry of {name}"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    id: int
+    at: int
+    kind: str
+    who: str | None  # null: no person, but the operator or the plan's billing
+    email: str | None
+    about: dict[str, Any]
+
+    @property
+    def words(self) -> str:
+        """What was done, as it goes on after a name."""
+        _, sentence = KINDS.get(self.kind, ("", self.kind.replace("_", " ")))
+        return sentence.format_map(_Parts(self.about))
+
+
+class _Parts(dict[str, Any]):
+    def __missing__(self, part: str) -> str:
+        return "somebody" if part == "name" else "something"
 
 
 def note(team_id: str | None, user_id: str | None, kind: str, **about: str | int | None) -> None:
@@ -14,3 +78,26 @@ def note_in_teams(user_id: str, kind: str, **about: str | int | None) -> None:
     """Write down what a user did with their own account, in each team that they belong to."""
     for (team_id,) in Member.select(Member.team).where(Member.user == user_id, Member.ended_at.is_null()).tuples():
         note(team_id, user_id, kind, **about)
+
+
+def lines_of(team_id: str, person: str, kind: str, before: int | None, most: int) -> list[Line]:
+    """The last lines, the newest first, of one user and of one kind where these are not empty; with ids under `before`."""
+    conditions = [Audit.team == team_id]
+    conditions += [Audit.user == person] if person else []
+    conditions += [Audit.kind == kind] if kind else []
+    conditions += [Audit.id < before] if before is not None else []
+    rows = (
+        Audit.select(Audit.id, Audit.at, Audit.kind, User.name, User.email, Audit.about)
+        .join(User, JOIN.LEFT_OUTER)
+        .where(*conditions)
+        .order_by(Audit.id.desc())
+        .limit(most)
+        .tuples()
+    )
+    return [Line(id, at, kind, who, email, json.loads(about)) for id, at, kind, who, email, about in rows]
+
+
+def people_of(team_id: str) -> list[dict[str, str]]:
+    """Whoever is or was a member."""
+    rows = User.select(User.id, User.name).join(Member, on=(Member.user == User.id)).where(Member.team == team_id).distinct()
+    return list(rows.order_by(User.name, User.id).limit(MOST_PEOPLE).dicts())

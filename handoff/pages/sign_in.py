@@ -31,7 +31,7 @@ async def front(request: web.Request) -> web.Response:
 @routes.get("/sign-in")
 async def show(request: web.Request) -> web.Response:
     if await maybe_signed_in(request) is not None:
-        raise web.HTTPFound(_safe(request.query.get("next", "")))
+        raise web.HTTPFound(safe_path(request.query.get("next", "")))
     return _page(request, next=request.query.get("next", ""))
 
 
@@ -127,7 +127,7 @@ def _entered(request: web.Request, entered: Entered, onward: str) -> web.Respons
     """Signed in; or on to the second step, whose cookie is worth nothing without a code."""
     if not entered.needs_code:
         return _welcome(request, entered.token, onward)
-    response = see(f"/sign-in/code?{urlencode({'next': _safe(onward)})}")
+    response = see(f"/sign-in/code?{urlencode({'next': safe_path(onward)})}")
     secure = request.app[HOUSE].settings.secure
     seconds = identity.CODE_LIFETIME // 1000
     response.set_cookie(STEP_COOKIE, entered.token, max_age=seconds, httponly=True, samesite="Lax", secure=secure, path="/sign-in")
@@ -136,7 +136,7 @@ def _entered(request: web.Request, entered: Entered, onward: str) -> web.Respons
 
 def _welcome(request: web.Request, token: str, onward: str) -> web.Response:
     settings = request.app[HOUSE].settings
-    response = web.Response(status=303, headers={"Location": _safe(onward)})
+    response = web.Response(status=303, headers={"Location": safe_path(onward)})
     response.set_cookie(
         identity.COOKIE,
         token,
@@ -157,7 +157,7 @@ def _is_storable(text: str) -> bool:
         return False
 
 
-def _safe(onward: str) -> str:
+def safe_path(onward: str) -> str:
     """Where to go on: a path of ours, never another site (`//host`, `/\\host`)."""
     if onward.startswith("/") and not onward.startswith(("//", "/\\")) and onward.isprintable():
         return quote(onward, safe="/?&=%#-_.~")
