@@ -65,7 +65,7 @@ async def test_it_counts_once_a_code_was_given_and_the_secret_is_kept_encrypted(
     assert secret not in kept
     assert Secrets(SECRET_KEY).open(kept) == secret
     assert Secrets("another key of sixteen").open(kept) is None
-    for code in ("", "000000", "12345", "1234567", "abcdef", "x" * 5_000, "１２３４５６"):
+    for code in ("", "000000", "12345", "1234567", "abcdef", "x" * 5_000, "\uff11\uff12\uff13\uff14\uff15\uff16"):
         refused = await here.send(HERE + "confirm", {"code": code})
         assert refused.status in (403, 422), code
         assert "field-error" in refused.text
