@@ -22,11 +22,12 @@ from playhouse.migrations import MigrationError
 from pydantic import ValidationError
 
 from handoff import demo, founding, identity, journal, models, plans, turns
+from handoff.accounts import password_fault
 from handoff.assistants import providers
 from handoff.assistants.built_in import BuiltIn
 from handoff.broadcasts import Broadcasts
 from handoff.database import Database, connect
-from handoff.errors import Refused
+from handoff.errors import Invalid, Refused
 from handoff.founding import FoundingTyped
 from handoff.identity import CustomerTokens, Passwords
 from handoff.migrations import alone, migrate
@@ -258,6 +259,9 @@ def _create_owner(settings: Settings, options: argparse.Namespace) -> int:
     password = getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     try:
         typed = FoundingTyped(email=options.email, name=options.name, team=options.team, password=password)
+        weakness = password_fault(password, typed.email)
+        if weakness is not None:
+            raise Invalid(weakness)
         create_owner(settings, typed)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):

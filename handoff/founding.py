@@ -13,7 +13,7 @@ from handoff.errors import Conflict, Refused, SignedOut
 from handoff.identity import session_lives
 from handoff.knowledge import Typed
 from handoff.models import Member, Plan, Session, Team, User
-from handoff.people import Email, NewPassword, OneLine, add_user
+from handoff.people import Email, OneLine, add_user
 
 
 class AlreadySetUp(Refused):
@@ -34,7 +34,7 @@ class FoundingTyped(TeamTyped):
     team: OneLine
     name: OneLine
     email: Email
-    password: NewPassword
+    password: str  # judged by accounts.password_fault, together with the address
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,6 @@ from handoff.events import not_blank, storable
 from handoff.knowledge import one_line
 from handoff.models import User
 
-PASSWORD_LENGTH = 400  # at most; hashing a longer one only costs
-SHORTEST_PASSWORD = 8
-
 _address = re.compile(r"[^\s@<>()\[\]\",;:\\]+@[^\s@<>()\[\]\",;:\\.]+(\.[^\s@<>()\[\]\",;:\\.]+)*")
 
 
@@ -33,12 +30,6 @@ def an_address(text: str) -> str:
     return text
 
 
-def long_enough(password: str) -> str:
-    if len(password) < SHORTEST_PASSWORD:
-        raise ValueError(f"is too short. Use at least {SHORTEST_PASSWORD} characters")
-    return password
-
-
 Email = Annotated[
     str,
     BeforeValidator(plain_address),
@@ -48,14 +39,6 @@ Email = Annotated[
     AfterValidator(an_address),
 ]
 OneLine = Annotated[str, Field(max_length=80), AfterValidator(storable), AfterValidator(not_blank), AfterValidator(one_line)]
-# Not stripped: a space at the end of a password belongs to it.
-NewPassword = Annotated[
-    str,
-    Field(max_length=PASSWORD_LENGTH, repr=False),
-    AfterValidator(storable),
-    AfterValidator(not_blank),
-    AfterValidator(long_enough),
-]
 
 
 def add_user(name: str, email: str, password_hash: str) -> User:

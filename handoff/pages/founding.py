@@ -8,13 +8,14 @@ from aiohttp_jinja2 import render_template
 from pydantic import ValidationError
 
 from handoff import founding
+from handoff.accounts import LEAST_LETTERS
 from handoff.clock import new_id
 from handoff.errors import Forbidden, NotFound, RateLimited, SignedOut
 from handoff.founding import AlreadySetUp, FoundingTyped, TeamTyped
 from handoff.identity import SignedIn
 from handoff.pages import HOUSE
 from handoff.pages.edge import maybe_signed_in, read_form
-from handoff.pages.newcomers import hashed, welcome, welcome_again
+from handoff.pages.newcomers import checked, hashed, welcome, welcome_again
 from handoff.pages.team import faults_of, fields_of, see
 from handoff.people import EmailTaken
 
@@ -41,11 +42,10 @@ async def set_up(request: web.Request) -> web.Response:
     _must_fit(request)
     typed = fields_of(FoundingTyped, await read_form(request))
     database = request.app[HOUSE].database
-    try:
-        wanted = FoundingTyped.model_validate(typed)
-    except ValidationError as error:
+    wanted, faults = checked(FoundingTyped, typed, typed["email"])
+    if wanted is None:
         is_late = await database.read(founding.is_set_up)
-        return _gone(request) if is_late else _page(request, 422, typed=typed, faults=faults_of(error))
+        return _gone(request) if is_late else _page(request, 422, typed=typed, faults=faults)
     try:
         founded = await database.write("", founding.set_up, wanted, await hashed(request, wanted.password))
     except AlreadySetUp:
@@ -67,12 +67,11 @@ async def sign_up(request: web.Request) -> web.Response:
     typed = fields_of(TeamTyped if user else FoundingTyped, form)
     if not house.sign_in_limiter.hit(house.sign_in_rate, "sign-up", request.remote or ""):
         return await _sign_up_page(request, 429, typed=typed, refusal=RateLimited(60).words)
-    try:
-        if user:
-            return await _found_another(request, user, form.get("team_id", ""), TeamTyped.model_validate(typed))
-        wanted = FoundingTyped.model_validate(typed)
-    except ValidationError as error:
-        return await _sign_up_page(request, 422, typed=typed, faults=faults_of(error))
+    if user:
+        return await _found_another(request, user, form.get("team_id", ""), typed)
+    wanted, faults = checked(FoundingTyped, typed, typed["email"])
+    if wanted is None:
+        return await _sign_up_page(request, 422, typed=typed, faults=faults)
     try:
         founded = await house.database.write("", founding.sign_up, wanted, await hashed(request, wanted.password))
     except EmailTaken as refusal:
@@ -80,11 +79,14 @@ async def sign_up(request: web.Request) -> web.Response:
     return await welcome(request, founded.link, f"/teams/{founded.team_id}/members/")
 
 
-async def _found_another(request: web.Request, user: SignedIn, team_id: str, wanted: TeamTyped) -> web.Response:
+async def _found_another(request: web.Request, user: SignedIn, team_id: str, typed: dict[str, str]) -> web.Response:
     if not (team_id.isalnum() and team_id.isascii() and len(team_id) <= 64):
         team_id = new_id()
     try:
-        await request.app[HOUSE].database.write(team_id, founding.found_another, user.session_id, team_id, wanted.team)
+        name = TeamTyped.model_validate(typed).team
+        await request.app[HOUSE].database.write(team_id, founding.found_another, user.session_id, team_id, name)
+    except ValidationError as error:
+        return await _sign_up_page(request, 422, typed=typed, faults=faults_of(error))
     except SignedOut:
         return see("/sign-in?next=/sign-up")
     return see(f"/teams/{team_id}/members/")
@@ -110,6 +112,7 @@ def _page(request: web.Request, status: int = 200, **more: Any) -> web.Response:
         "typed": {},
         "faults": {},
         "refusal": None,
+        "least_letters": LEAST_LETTERS,
         **more,
     }
     context["typed"] = {"name": "", "email": "", "team": "", **context["typed"]}

@@ -4,15 +4,15 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp_jinja2 import render_template
-from pydantic import ValidationError
 
 from handoff import invitations
+from handoff.accounts import LEAST_LETTERS
 from handoff.errors import NotFound, SignedOut
 from handoff.invitations import AlreadyMember, InvitationGone, InvitationUsed, NewcomerTyped
 from handoff.pages import HOUSE
 from handoff.pages.edge import maybe_signed_in, read_form
-from handoff.pages.newcomers import hashed, welcome, welcome_again
-from handoff.pages.team import faults_of, fields_of, machine_time, moment, see
+from handoff.pages.newcomers import checked, hashed, welcome, welcome_again
+from handoff.pages.team import fields_of, machine_time, moment, see
 from handoff.people import EmailTaken
 
 routes = web.RouteTableDef()
@@ -49,12 +49,12 @@ async def join(request: web.Request) -> web.Response:
     typed, token = fields_of(NewcomerTyped, form), _token(request)
     database = request.app[HOUSE].database
     try:
-        await database.read(invitations.offered, token)
-        newcomer = NewcomerTyped.model_validate(typed)
+        offer = await database.read(invitations.offered, token)
+        newcomer, faults = checked(NewcomerTyped, typed, offer.email)
+        if newcomer is None:
+            return await _page(request, status=422, typed=typed, faults=faults)
         password_hash = await hashed(request, newcomer.password)
         team_id, link = await database.write(token, invitations.accept_as_newcomer, token, newcomer.name, password_hash)
-    except ValidationError as error:
-        return await _page(request, status=422, typed=typed, faults=faults_of(error))
     except EmailTaken as refusal:
         return await _page(request, status=409, typed=typed, refusal=refusal.words)
     except InvitationUsed as used:
@@ -79,6 +79,7 @@ async def _page(request: web.Request, status: int = 200, **more: Any) -> web.Res
         "typed": {"name": ""},
         "faults": {},
         "refusal": None,
+        "least_letters": LEAST_LETTERS,
         "moment": moment,
         "machine_time": machine_time,
         **more,

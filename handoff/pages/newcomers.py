@@ -1,10 +1,30 @@
 """What set-up, sign-up and invitations share: a new user's password, and their first session."""
 
+from typing import TypeVar
+
 from aiohttp import web
+from pydantic import BaseModel, ValidationError
 
 from handoff import identity
+from handoff.accounts import password_fault
 from handoff.pages import HOUSE
 from handoff.pages.sign_in import FIELD_LENGTH, _entered
+from handoff.pages.team import faults_of
+
+Introduced = TypeVar("Introduced", bound=BaseModel)
+
+
+def checked(kind: type[Introduced], typed: dict[str, str], email: str) -> tuple[Introduced | None, dict[str, str]]:
+    """What was typed, or the faults of its fields. A password is judged with the address that it belongs to."""
+    wanted, faults = None, {}
+    try:
+        wanted = kind.model_validate(typed)
+    except ValidationError as error:
+        faults = faults_of(error)
+    fault = password_fault(typed["password"], email)
+    if fault is not None:
+        faults["password"] = fault
+    return (None if faults else wanted), faults
 
 
 async def hashed(request: web.Request, password: str) -> str:
