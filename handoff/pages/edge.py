@@ -11,7 +11,7 @@ from aiohttp_jinja2 import render_template
 
 from handoff import access, identity
 from handoff.access import Who
-from handoff.errors import Forbidden, Refused, SecondFactorNeeded
+from handoff.errors import Forbidden, NotFound, Refused, SecondFactorNeeded
 from handoff.identity import SignedIn
 from handoff.pages import HOUSE, SET_UP
 
@@ -96,14 +96,18 @@ def page_of_fault(request: web.Request, status: int, message: str) -> web.Respon
 
 
 def rule_of(request: web.Request) -> Who | None:
-    """Who may use the route of a request; None where it has none, and is answered with 404 or 405."""
+    """Who may use the route of a request; None where it has none, and is answered with 404 or 405.
+
+    Raises NotFound for a route that is not in the access table: it is open to nobody.
+    """
     resource = request.match_info.route.resource
     if resource is None:
         return None
     try:
         return access.of_route(request.method, resource.canonical)
     except KeyError:
-        return None
+        log.error("route_without_rule", method=request.method, path=resource.canonical)
+        raise NotFound from None
 
 
 @web.middleware
