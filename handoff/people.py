@@ -32,8 +32,8 @@ def an_address(text: str) -> str:
 
 Email = Annotated[
     str,
-    BeforeValidator(plain_address),
     Field(max_length=254),
+    BeforeValidator(plain_address),
     AfterValidator(storable),
     AfterValidator(not_blank),
     AfterValidator(an_address),

@@ -80,13 +80,19 @@ async def sign_up(request: web.Request) -> web.Response:
 
 
 async def _found_another(request: web.Request, user: SignedIn, team_id: str, typed: dict[str, str]) -> web.Response:
+    database = request.app[HOUSE].database
+    try:
+        name = TeamTyped.model_validate(typed).team
+    except ValidationError as error:
+        return await _sign_up_page(request, 422, typed=typed, faults=faults_of(error))
+    if not team_id:  # the form of somebody new, sent again by whom it signed in
+        standing = await database.read(founding.team_of_owner, user.email, name)
+        if standing is not None:
+            return see(f"/teams/{standing}/members/")
     if not (team_id.isalnum() and team_id.isascii() and len(team_id) <= 64):
         team_id = new_id()
     try:
-        name = TeamTyped.model_validate(typed).team
-        await request.app[HOUSE].database.write(team_id, founding.found_another, user.session_id, team_id, name)
-    except ValidationError as error:
-        return await _sign_up_page(request, 422, typed=typed, faults=faults_of(error))
+        await database.write(team_id, founding.found_another, user.session_id, team_id, name)
     except SignedOut:
         return see("/sign-in?next=/sign-up")
     return see(f"/teams/{team_id}/members/")
