@@ -13,7 +13,7 @@ from handoff import audit
 from handoff.audit import KINDS, Line
 from handoff.errors import Refused
 from handoff.pages import HOUSE
-from handoff.pages.team import frame, id_in_path, in_place, machine_time, moment, show, team_named, visitor
+from handoff.pages.team import frame, id_in_path, in_place, machine_time, moment, show, team_named, visitor, wants_partial
 from handoff.seats import Agent, agent_in
 
 log = structlog.get_logger()
@@ -43,6 +43,7 @@ async def page(request: web.Request) -> web.Response:
         "older": older,
         "moment": moment,
         "nobody": NOBODY,
+        "is_partial": wants_partial(request),
     }
     return show(request, "audit/index.html", "audit/_lines.html", context)
 

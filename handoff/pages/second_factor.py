@@ -114,6 +114,7 @@ async def _page(request: web.Request, status: int = 200, **more: Any) -> web.Res
         "faults": {},
         "action": "",
         "codes": None,
+        "is_partial": wants_partial(request),
         **more,
     }
     context["next"] = safe_path(context["next"]) if context["next"] else ""

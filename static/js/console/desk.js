@@ -8,7 +8,7 @@ import { showConnection } from "./connection_state.js";
 import { Foot, showProblem } from "./foot.js";
 import { List } from "./list.js";
 import { authorLabel } from "./names.js";
-import { freshTeams, showNoSeat } from "./no_seat.js";
+import { freshTeams, showNoSeat, showSuspended } from "./no_seat.js";
 import { Opening } from "./opening.js";
 import { Outbox } from "./outbox.js";
 import { currentRoute, goTo, leaveConversation } from "./route.js";
@@ -20,6 +20,7 @@ import { Unsent } from "./unsent.js";
 import { Watching } from "./watching.js";
 
 const part = (id) => document.getElementById(id);
+const chosenFilter = () => document.querySelector("input[name=filter]:checked").value;
 
 /** The agent's desk: puts the parts together and says what follows from what. */
 export class Desk {
@@ -101,9 +102,16 @@ export class Desk {
     this.typing.stopAll();
     part("assistant").value = assistant.id;
     part("settings").href = `/teams/${encodeURIComponent(team.id)}/`;
+    this.showSeat();
+  }
+
+  /** What this member's seat lets them see: everything, what is theirs (the seat is suspended), or whom to ask for one. */
+  showSeat() {
+    const { seat, member_id: me } = this.team;
+    if (seat === null) return this.showNoSeat();
     this.screen.showDesk();
-    this.watching.start(assistant, team.member_id);
-    if (team.seat !== "held") this.showNoSeat();
+    showSuspended(seat === "suspended" ? this.team : null);
+    this.watching.start(this.place.assistant, me, seat === "suspended" ? "mine" : chosenFilter());
   }
 
   pick(assistantId) {
@@ -138,6 +146,7 @@ export class Desk {
   }
 
   async watchRefused(refusal) {
+    if (refusal.code === "second_factor") return location.assign("/account/second-factor/?next=/console");
     if (refusal.code !== "no_seat") return this.screen.missing();
     this.showNoSeat();
     try {
@@ -167,7 +176,7 @@ export class Desk {
 
   hear(name, fact) {
     if (name === "typing_changed") return this.typing.hear(fact);
-    if (name === "seats_changed" && this.screen.isNotice("no-seat")) return location.reload();
+    if (name === "seats_changed") return this.seatsChanged();
     if (name === "message_posted") this.typing.stop(fact.conversation_id, fact.message.author);
     if (name === "conversation_taken_over") this.takenOver(fact);
     if (name === "conversation_closed") this.closing.dismiss(fact.conversation_id);

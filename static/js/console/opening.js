@@ -60,7 +60,7 @@ export class Opening {
   }
 
   failed(refusal) {
-    if (["not_found", "forbidden", "no_seat"].includes(refusal.code)) this.onMissing(refusal);
+    if (["not_found", "forbidden", "no_seat", "second_factor"].includes(refusal.code)) this.onMissing(refusal);
     else if (refusal.code !== "offline") this.timer = setTimeout(() => this.fetch(), RETRY);
   }
 

@@ -12,10 +12,10 @@ export class Watching {
     this.state = "idle"; // idle | fetching | watching
   }
 
-  async start(assistant, me) {
+  async start(assistant, me, filter) {
     const former = this.assistant;
     this.stop();
-    Object.assign(this, { assistant, pages: 1, watched: new Watched(me) });
+    Object.assign(this, { assistant, filter, pages: 1, watched: new Watched(me) });
     if (former && former.id !== assistant.id) this.connection.ask("unwatch", { assistant_id: former.id }).catch(() => {});
     await this.fetch();
   }
@@ -80,7 +80,7 @@ export class Watching {
 
   failed(refusal) {
     this.watched.failed();
-    if (["no_seat", "not_found", "forbidden"].includes(refusal.code)) this.onRefused(refusal);
+    if (["no_seat", "second_factor", "not_found", "forbidden"].includes(refusal.code)) this.onRefused(refusal);
     else if (refusal.code !== "offline") this.timer = setTimeout(() => this.fetch(), LATER * (0.75 + Math.random() / 2));
   }
 
