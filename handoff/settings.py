@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     base_url: str = Field("", description="the address people use, e.g. https://chat.example.org; default http://host:port")
     database_url: str = Field("sqlite:///var/handoff.db", description="`sqlite:///path` or `postgresql://user:password@host/name`")
     redis_url: str = Field("", description="`redis://...`: needed when several processes serve one database")
-    secret_key: SecretStr = Field(description="at least 16 characters; signs customers' tokens and encrypts second factors. Required")
+    secret_key: SecretStr = Field(description="at least 16 characters; signs customers' tokens, encrypts second factors. Required")
     demo: bool = Field(False, description="fill an empty database with a demo team and serve the demo shop at /shop")
     plans: dict[str, dict[str, int]] = Field(
         default={"free": {"human_agents": 1}, "team": {"human_agents": 5}, "business": {"human_agents": 25}},
