@@ -28,8 +28,8 @@ class SeatsHeld(Refused):
     status = 409
 
     def __init__(self, most: int, holders: list[str]) -> None:
-        self.count = len(holders) - most
-        words = f"Release {self.count} of the {len(holders)} seats in use first: this plan has {most}."
+        those = f"{len(holders) - most} of the {len(holders)} seats" if len(holders) > 1 else "the seat"
+        words = f"Release {those} in use first: this plan has {most}."
         super().__init__(words, holders=holders)
 
 

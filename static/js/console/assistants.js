@@ -6,7 +6,7 @@ export function fillAssistants(select, teams) {
 
 function group(team) {
   const element = document.createElement("optgroup");
-  element.label = team.seat === "held" ? team.name : `${team.name} (no seat)`;
+  element.label = team.name + ({ held: "", suspended: " (seat suspended)" }[team.seat] ?? " (no seat)");
   element.append(...team.assistants.map(({ id, name }) => new Option(name, id)));
   return element;
 }

@@ -148,15 +148,26 @@ export class Desk {
   async watchRefused(refusal) {
     if (refusal.code === "second_factor") return location.assign("/account/second-factor/?next=/console");
     if (refusal.code !== "no_seat") return this.screen.missing();
-    this.showNoSeat();
+    this.team = { ...this.team, seat: null };
+    await this.learnSeat();
+    this.showSeat();
+  }
+
+  /** The seat as it is now: it may have ended, been suspended or come back while the page was open. */
+  async learnSeat() {
     try {
-      const teams = await freshTeams();
-      this.data.teams = teams;
-      this.team = teams.find((team) => team.id === this.team.id) ?? this.team;
-      if (this.screen.isNotice("no-seat")) showNoSeat(this.team);
+      this.data.teams = await freshTeams();
+      this.team = this.data.teams.find((team) => team.id === this.team.id) ?? this.team;
     } catch {
       /* the words stay true, the names may be old */
     }
+  }
+
+  async seatsChanged() {
+    if (this.screen.isNotice("no-seat")) return location.reload();
+    if (this.team?.seat !== "suspended") return;
+    await this.learnSeat();
+    if (this.team.seat !== "suspended") this.showSeat();
   }
 
   // --- what comes ---

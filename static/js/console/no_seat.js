@@ -2,13 +2,18 @@ const part = (id) => document.getElementById(id);
 
 /** Instead of the desk: this member holds no seat, who does, and whom to ask. */
 export function showNoSeat(team) {
-  const isSuspended = team.seat === "suspended";
-  part("no-seat-title").textContent = isSuspended ? "Your seat is suspended" : `You have no seat in ${team.name}`;
-  part("no-seat-text").textContent = isSuspended
-    ? "The plan has fewer seats now than people who held one. You cannot watch or take over conversations until a seat is free."
-    : "A seat lets a member watch an assistant’s conversations and take them over.";
+  part("no-seat-title").textContent = `You have no seat in ${team.name}`;
+  part("no-seat-text").textContent = "A seat lets a member watch an assistant’s conversations and take them over.";
   showHolders(team.seats);
   showWhomToAsk(team);
+}
+
+/** Above the list: a team whose plan has fewer seats now than people who held one, or null where the seat is held. */
+export function showSuspended(team) {
+  const banner = part("suspended");
+  banner.hidden = !team;
+  part("main").classList.toggle("is-suspended", Boolean(team));
+  if (team) banner.textContent = `Your seat is suspended: the plan has fewer seats now. Finish the conversations you have; you can take no new ones until a seat is free. ${whomToAsk(team)}`;
 }
 
 /** The teams as the server knows them now: a seat that ended while the page was open makes what it came with old. */
@@ -28,10 +33,17 @@ function oneOf(people) {
 }
 
 function showWhomToAsk(team) {
-  const manages = team.role === "owner" || team.role === "admin";
-  part("no-seat-ask").textContent = manages
-    ? `You manage ${team.name}: give yourself a seat in the settings.`
-    : `Ask ${oneOf(team.admins)} for a seat${team.seats.used >= team.seats.limit ? ", or one of the people above to give theirs back" : ""}.`;
+  const manages = isManager(team);
+  part("no-seat-ask").textContent = whomToAsk(team);
   part("no-seat-settings").hidden = !manages;
   part("no-seat-settings").href = `/teams/${encodeURIComponent(team.id)}/`;
+}
+
+function whomToAsk(team) {
+  if (isManager(team)) return `You manage ${team.name}: give yourself a seat in the settings.`;
+  return `Ask ${oneOf(team.admins)} for a seat${team.seats.used >= team.seats.limit ? ", or an agent to give theirs back" : ""}.`;
+}
+
+function isManager({ role }) {
+  return role === "owner" || role === "admin";
 }

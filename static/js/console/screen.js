@@ -8,6 +8,7 @@ const EMPTY = {
   all: ["No active conversations", "New ones appear here by themselves, as soon as a customer writes."],
   needs_human: ["Nobody needs a human right now", "Conversations come here when a customer asks for a person or the assistant has no answer."],
   mine: ["You have no conversations", "Open one and take it over; it stays here until it closes."],
+  suspended: ["You have no conversations left", "With a seat you can take new ones over."],
 };
 
 /** Draws what the desk holds, at most once a frame, and knows which of the views is in front. */
@@ -60,7 +61,8 @@ export class Screen {
   }
 
   drawEmpty(isEmpty, filter) {
-    const [title, text] = this.desk.watching.state === "watching" ? EMPTY[filter] : ["Fetching conversations…", ""];
+    const words = this.desk.team.seat === "suspended" ? EMPTY.suspended : EMPTY[filter];
+    const [title, text] = this.desk.watching.state === "watching" ? words : ["Fetching conversations…", ""];
     part("list-empty").hidden = !isEmpty;
     setText(part("list-empty").querySelector(".empty-title"), title);
     setText(part("list-empty").querySelector(".empty-text"), text);
