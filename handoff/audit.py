@@ -39,9 +39,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "member_left": ("Member left", "left the team"),
     "member_removed": ("Member removed", "removed {name} from the team"),
     "role_changed": ("Role changed", "changed the role of {name} from {was} to {role}"),
-    "assistant_added": ("Assistant created", "created the assistant {name}"),
     "assistant_changed": ("Assistant changed", "changed the assistant {name}"),
-    "assistant_archived": ("Assistant archived", "archived the assistant {name}"),
     "entry_added": ("Entry added", "added an entry to {name}"),
     "entry_edited": ("Entry edited", "edited an entry of {name}"),
     "entry_deleted": ("Entry deleted", "deleted an entry of {name}"),
@@ -61,7 +59,7 @@ class Line:
     def words(self) -> str:
         """What was done, as it goes on after a name."""
         _, sentence = KINDS.get(self.kind, ("", self.kind.replace("_", " ")))
-        return sentence.format_map(_Parts(self.about))
+        return sentence.format_map(_Parts({part: value for part, value in self.about.items() if value is not None}))
 
 
 class _Parts(dict[str, Any]):

@@ -102,12 +102,12 @@ def address_of(secret: str, email: str) -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name="Handoff")
 
 
-def begin(session_id: str, sealed: str) -> Happened[None]:
-    """Keep a secret that counts once a code of it was given. Beginning twice keeps the first."""
+def begin(session_id: str, open_secret: Callable[[str | None], str | None], sealed: str) -> Happened[None]:
+    """Keep a secret that counts once a code of it was given. Beginning twice keeps the first, if it still can be read."""
     user_id = user_behind(session_id)
-    User.update(totp_secret=sealed).where(
-        User.id == user_id, User.totp_confirmed_at.is_null(), User.totp_secret.is_null()
-    ).execute()
+    hold(user_id)
+    if open_secret(User.get_by_id(user_id).totp_secret) is None:
+        User.update(totp_secret=sealed).where(User.id == user_id, User.totp_confirmed_at.is_null()).execute()
     return Happened(None)
 
 

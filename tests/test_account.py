@@ -93,6 +93,16 @@ async def test_a_sign_in_with_the_old_password_that_was_being_checked_meanwhile_
         await stage.handoff.database.write(ada.user_id, identity.start_session, ada.user_id, old_hash, "", 14)
 
 
+async def test_a_password_that_was_right_when_it_was_checked_and_is_not_any_more_changes_nothing(stage: Stage, ada, new_browser):
+    here = await new_browser(ada)
+    session = (await stage.look(lambda: identity.session_of(here.cookie))).session_id
+    old_hash = (await user_of(stage, ada)).password_hash
+    await here.send("/account/password", change())
+    with pytest.raises(identity.WrongPassword):
+        await stage.handoff.database.write(ada.user_id, accounts.change_password, session, old_hash, "stolen")
+    assert (await user_of(stage, ada)).password_hash != "stolen"
+
+
 async def test_of_two_password_changes_from_the_same_old_one_one_counts(stage: Stage, ada, new_browser):
     here, there = await new_browser(ada), await new_browser(ada)
     answers = await asyncio.gather(

@@ -1,8 +1,10 @@
 """The audit: every change that an admin may ask about leaves one line, which only the team's admins read."""
 
+import ast
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.accounts import HTMX, NewBrowser, new_browser, set_up, with_password
 from tests.cast import Stage, found_team
 
 __all__ = ["new_browser"]
+SOURCES = sorted((Path(__file__).parent.parent / "handoff").rglob("*.py"))
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -196,6 +199,11 @@ async def test_the_csv_holds_every_line_of_the_filter_and_no_formula(stage: Stag
     assert rows[1][1:] == ["Handoff", "", "plan_changed", "changed the plan from free, or\nso to team"]
     assert rows[2][1:] == [f"'{evil}", "'@sum+1", "entry_added", "added an entry to Assistant 109"]
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
+    async with here.http.head(
+        f"{stage.url}/teams/{stage.team_id}/audit/audit.csv",
+        headers={"Cookie": "; ".join(f"{k}={v}" for k, v in here.cookies.items())},
+    ) as head:
+        assert (head.status, await head.read()) == (200, b"")
     filtered = await rows_of(await here.look(f"/teams/{stage.team_id}/audit/audit.csv?kind=plan_changed"))
     assert len(filtered) == 2
 
@@ -203,6 +211,26 @@ async def test_the_csv_holds_every_line_of_the_filter_and_no_formula(stage: Stag
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1"])
 def test_a_cell_that_could_be_a_formula_gets_a_quote(cell: str) -> None:
     assert inert(cell) == "'" + cell
+
+
+def test_every_kind_that_is_written_down_has_its_words() -> None:
+    """And no kind has words that nobody writes down."""
+    noted = {node.value for path in SOURCES for call in calls_of_note(path) for node in call if isinstance(node, ast.Constant)}
+    assert noted == set(audit.KINDS)
+
+
+def calls_of_note(path: Path) -> list[list[ast.expr]]:
+    """The kinds that a file notes: the constants in the third argument of `note`, the second of `note_in_teams` and of what
+    passes them on."""
+    names = {"note": 2, "note_in_teams": 1, "_note": 1}
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in names and len(node.args) > names[name]:
+                kind = node.args[names[name]]
+                found.append([kind.body, kind.orelse] if isinstance(kind, ast.IfExp) else [kind])
+    return found
 
 
 @ON_ONE

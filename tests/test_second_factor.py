@@ -8,7 +8,7 @@ import time
 import pytest
 
 from handoff import identity
-from handoff.models import Audit, Session, Team
+from handoff.models import Audit, Session, Team, User
 from handoff.second_factor import Secrets
 from tests.accounts import HTMX, PASSWORD, NewBrowser, email_of, new_browser, set_up, user_of, with_password
 from tests.cast import Agent, Stage
@@ -70,6 +70,20 @@ async def test_it_counts_once_a_code_was_given_and_the_secret_is_kept_encrypted(
         assert refused.status in (403, 422), code
         assert "field-error" in refused.text
     assert (await user_of(stage, ada)).totp_confirmed_at is None
+
+
+@ON_ONE
+async def test_a_secret_that_an_older_key_encrypted_is_replaced_at_set_up_and_recovery_codes_still_work(
+    stage, ada, new_browser, monkeypatch
+):
+    here, there = await new_browser(ada), await new_browser()
+    foreign = Secrets("another key of sixteen").new()
+    await stage.make(lambda: User.update(totp_secret=foreign).where(User.id == ada.user_id).execute())
+    _, codes = await set_up(here, monkeypatch)
+    await stage.make(lambda: User.update(totp_secret=foreign).where(User.id == ada.user_id).execute())
+    await first_step(stage, there, ada)
+    assert (await there.send("/sign-in/code", {"code": "123456"})).status == 403
+    assert (await there.send("/sign-in/code", {"code": codes[0]})).status == 303
 
 
 async def test_turning_it_on_shows_ten_codes_once_and_ends_the_other_sessions(stage, ada, new_browser, monkeypatch):

@@ -21,6 +21,7 @@ routes = web.RouteTableDef()
 
 PAGE = 50
 CHUNK = 1_000  # lines of the CSV that are read at once
+HEAD = ("time", "person", "e-mail", "kind", "what")
 NOBODY = "Handoff"  # what the operator or the plan's billing did
 
 
@@ -60,13 +61,16 @@ async def export(request: web.Request) -> web.StreamResponse:
         headers={"Content-Type": "text/csv; charset=utf-8", "Content-Disposition": 'attachment; filename="audit.csv"'}
     )
     await response.prepare(request)
-    await response.write(_csv([("time", "person", "e-mail", "kind", "what")]))
+    if request.method == "HEAD":
+        return response
     try:
+        await response.write(_csv([HEAD]))
         while lines:
             await response.write(_csv(_cells(line) for line in lines))
-            if len(lines) < CHUNK:
-                break
-            lines = await database.read(_lines, user.session_id, team_id, person, kind, lines[-1].id, CHUNK)
+            more = (user.session_id, team_id, person, kind, lines[-1].id, CHUNK)
+            lines = await database.read(_lines, *more) if len(lines) == CHUNK else []
+    except ConnectionResetError:  # whoever downloads it went away
+        return response
     except Refused as refusal:
         log.warning("export_cut", code=refusal.code)
         if request.transport is not None:

@@ -29,7 +29,7 @@ async def page(request: web.Request) -> web.Response:
 @in_place
 async def begin(request: web.Request) -> web.Response:
     house, user, form = request.app[HOUSE], await visitor(request), await read_form(request)
-    await house.database.write(user.user_id, second_factor.begin, user.session_id, house.secrets.new())
+    await house.database.write(user.user_id, second_factor.begin, user.session_id, house.secrets.open, house.secrets.new())
     return await _changed(request, form)
 
 
