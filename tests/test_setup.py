@@ -4,67 +4,24 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from app import Handoff, prepare
 from handoff import founding
 from handoff.clock import new_id
 from handoff.models import Audit, Member, Outcome, Plan, Seat, Team, User
-from handoff.settings import Settings, SettingsError, load
+from handoff.settings import SettingsError, load
 from tests.accounts import PASSWORD, Browser
 from tests.cast import Stage
-from tests.servers import LOOPBACK, ROOT, SECRET_KEY, free_port
+from tests.fresh import start
+from tests.servers import ROOT, SECRET_KEY
 
+__all__ = ["start"]
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 TYPED = {"team": "Harbour Lamps", "name": "Carla", "email": "Carla@Harbour.example", "password": PASSWORD}
-
-
-@dataclass
-class Fresh:
-    """A Handoff on an empty database, as its operator started it."""
-
-    handoff: Handoff
-    url: str
-    lines: list[str]
-
-    @property
-    def path(self) -> str:
-        (link,) = [word for line in self.lines for word in line.split() if "/setup/" in word]
-        return link.removeprefix(self.url)
-
-    async def look(self, query):
-        return await self.handoff.database.read(query)
-
-
-Start = Callable[..., Awaitable[Fresh]]
-
-
-@pytest.fixture
-async def start(database_url: str) -> AsyncIterator[Start]:
-    started: list[tuple[Fresh, web.AppRunner]] = []
-
-    async def start(**more: object) -> Fresh:
-        port = free_port()
-        settings = Settings(_env_file=None, host=LOOPBACK, port=port, secret_key=SECRET_KEY, database_url=database_url, **more)
-        lines = prepare(settings)
-        handoff = Handoff(settings)
-        await handoff.start()
-        runner = web.AppRunner(handoff.application, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, LOOPBACK, port).start()
-        started.append((Fresh(handoff, f"http://{LOOPBACK}:{port}", lines), runner))
-        return started[-1][0]
-
-    yield start
-    for fresh, runner in started:
-        await fresh.handoff.stop()
-        await runner.cleanup()
 
 
 @pytest.fixture
