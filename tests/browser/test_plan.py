@@ -88,6 +88,7 @@ async def test_whose_seat_is_suspended_finishes_what_they_have_and_comes_back_wh
     await expect(page.locator("#lines")).to_contain_text("Thank you!")
     for width in (360, 1440):
         await page.set_viewport_size({"width": width, "height": 800})
+        await expect(page.locator("#composer-text")).to_be_visible()
         await must_suit_everybody(page, f"suspended at {width}")
 
     await bill(stage, "team", 101)

@@ -100,7 +100,7 @@ export class Screen {
 
   showDesk() {
     for (const notice of ["no-seat", "no-assistants"]) part(notice).hidden = true;
-    this.main.dataset.view = "list";
+    this.main.dataset.view = this.desk.opening.id ? "conversation" : "list";
   }
 
   turned() {
