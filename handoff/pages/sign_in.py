@@ -52,7 +52,7 @@ async def sign_in(request: web.Request) -> web.Response:
     except identity.WrongPassword as refusal:
         return _page(request, email, onward, refusal.words, 403)
     house.sign_in_limiter.clear(house.sign_in_rate, key)
-    return _entered(request, entered, onward)
+    return let_in(request, entered, onward)
 
 
 @routes.get("/sign-in/code")
@@ -98,7 +98,7 @@ async def follow_link(request: web.Request) -> web.Response:
     )
     if entered is None:
         return _page(request, error="That link was used already or is too old. Sign in with your password.", status=403)
-    return _entered(request, entered, "")
+    return let_in(request, entered, "")
 
 
 @routes.post("/sign-out")
@@ -123,7 +123,7 @@ def forget_codes(request: web.Request, user_id: str) -> None:
         request.app[HOUSE].sign_in_limiter.clear(rate, "code", user_id)
 
 
-def _entered(request: web.Request, entered: Entered, onward: str) -> web.Response:
+def let_in(request: web.Request, entered: Entered, onward: str) -> web.Response:
     """Signed in; or on to the second step, whose cookie is worth nothing without a code."""
     if not entered.needs_code:
         return _welcome(request, entered.token, onward)
