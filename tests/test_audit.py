@@ -1,17 +1,20 @@
 """The audit: every change that an admin may ask about leaves one line, which only the team's admins read."""
 
 import ast
+import asyncio
 import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
-from handoff import audit
+from handoff import audit, identity
 from handoff.database import Happened
 from handoff.models import Audit, Member, User
-from handoff.pages.audit import inert
+from handoff.pages.audit import _lines, inert
 from tests.accounts import HTMX, NewBrowser, new_browser, set_up, with_password
 from tests.cast import Stage, found_team
 
@@ -206,6 +209,24 @@ async def test_the_csv_holds_every_line_of_the_filter_and_no_formula(stage: Stag
         assert (head.status, await head.read()) == (200, b"")
     filtered = await rows_of(await here.look(f"/teams/{stage.team_id}/audit/audit.csv?kind=plan_changed"))
     assert len(filtered) == 2
+
+
+@ON_ONE
+async def test_whoever_loses_the_right_while_the_csv_is_read_gets_no_whole_file(stage: Stage, ada, new_browser, monkeypatch):
+    monkeypatch.setattr("handoff.pages.audit.CHUNK", 10)
+    here = await new_browser(ada)
+    await fill(stage, ada, 30)
+    read, session = _lines, await stage.look(lambda: identity.session_of(here.cookie).session_id)
+
+    def read_and_end(*asked: Any) -> Any:
+        found = read(*asked)
+        asyncio.run_coroutine_threadsafe(stage.handoff.database.write("x", identity.sign_out, session), loop).result(5)
+        return found
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("handoff.pages.audit._lines", read_and_end)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await here.look(f"/teams/{stage.team_id}/audit/audit.csv")
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1"])
