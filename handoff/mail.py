@@ -1,5 +1,6 @@
 """Mail by SMTP, where the operator has set it up. What cannot be mailed is shown to be copied."""
 
+import asyncio
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
@@ -36,7 +37,8 @@ class Mail:
             message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="handoff.invalid")
             message["Auto-Submitted"] = "auto-generated"
             message.set_content(text)
-            await aiosmtplib.send(message, **self._connection())
+            async with asyncio.timeout(PATIENCE):  # for all of it; the library counts each step alone
+                await aiosmtplib.send(message, **self._connection())
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError, UnicodeError) as error:
             log.warning("mail_failed", error=type(error).__name__)
             raise MailFailed from error

@@ -44,8 +44,10 @@ async def accept(request: web.Request) -> web.Response:
 
 @routes.post("/invitations/{token}")
 async def join(request: web.Request) -> web.Response:
-    """Join as somebody new."""
+    """Join as somebody new; a signed-in user who gives no password joins as themselves."""
     form = await read_form(request)
+    if not form.get("password") and await maybe_signed_in(request) is not None:
+        return await accept(request)
     typed, token = fields_of(NewcomerTyped, form), _token(request)
     database = request.app[HOUSE].database
     try:
