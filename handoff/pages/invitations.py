@@ -26,20 +26,7 @@ async def offer(request: web.Request) -> web.Response:
 @routes.post("/invitations/{token}/accept")
 async def accept(request: web.Request) -> web.Response:
     """Join as the user who is signed in."""
-    user = await maybe_signed_in(request)
-    if user is None:
-        return see(f"/sign-in?next=/invitations/{_token(request)}")
-    try:
-        team_id = await request.app[HOUSE].database.write(
-            user.user_id, invitations.accept, user.session_id, request.match_info["token"]
-        )
-    except SignedOut:
-        return see(f"/sign-in?next=/invitations/{_token(request)}")
-    except AlreadyMember as refusal:
-        return await _page(request, status=409, refusal=refusal.words)
-    except InvitationGone as gone:
-        return _gone(request, gone)
-    return see(f"/teams/{team_id}/")
+    return await _accept(request)
 
 
 @routes.post("/invitations/{token}")
@@ -47,7 +34,7 @@ async def join(request: web.Request) -> web.Response:
     """Join as somebody new; a signed-in user who gives no password joins as themselves."""
     form = await read_form(request)
     if not form.get("password") and await maybe_signed_in(request) is not None:
-        return await accept(request)
+        return await _accept(request)
     typed, token = fields_of(NewcomerTyped, form), _token(request)
     database = request.app[HOUSE].database
     try:
@@ -65,6 +52,23 @@ async def join(request: web.Request) -> web.Response:
     except InvitationGone as gone:
         return _gone(request, gone)
     return await welcome(request, link, f"/teams/{team_id}/")
+
+
+async def _accept(request: web.Request) -> web.Response:
+    user = await maybe_signed_in(request)
+    if user is None:
+        return see(f"/sign-in?next=/invitations/{_token(request)}")
+    try:
+        team_id = await request.app[HOUSE].database.write(
+            user.user_id, invitations.accept, user.session_id, request.match_info["token"]
+        )
+    except SignedOut:
+        return see(f"/sign-in?next=/invitations/{_token(request)}")
+    except AlreadyMember as refusal:
+        return await _page(request, status=409, refusal=refusal.words)
+    except InvitationGone as gone:
+        return _gone(request, gone)
+    return see(f"/teams/{team_id}/")
 
 
 async def _page(request: web.Request, status: int = 200, **more: Any) -> web.Response:
