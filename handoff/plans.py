@@ -13,7 +13,6 @@ from handoff.database import Happened
 from handoff.errors import Invalid, NotFound, Refused
 from handoff.events import Fact, SeatsChanged
 from handoff.models import Plan, Seat, Team
-from handoff.seats import agent_in
 
 
 class PlanNotOffered(Invalid):
@@ -90,9 +89,7 @@ def choose(session_id: str, team_id: str, name: str) -> Happened[None]:
 
     Choosing the present plan changes nothing.
     """
-    admin = agent_in(team_id, session_id)
-    admin.must_be_admin()
-    seats.lock(team_id)
+    admin = seats.admin_in(team_id, session_id)
     plan, present = Plan.get_or_none(Plan.id == name), _present(team_id)
     if plan is not None and plan.id == present.id:
         return Happened(None)

@@ -85,6 +85,15 @@ def agent_in(team: Any, session_id: str) -> Agent:
     return Agent(id=row[0], team_id=row[1], role=row[2], user_id=row[3], name=row[4], seat=row[5])
 
 
+def admin_in(team_id: str, session_id: str) -> Agent:
+    """The owner or admin behind a session, and the team's row locked: seats, plan and roles stay as they are to the commit."""
+    agent_in(team_id, session_id).must_be_admin()
+    lock(team_id)
+    admin = agent_in(team_id, session_id)  # again: somebody may have changed it while this waited for the lock
+    admin.must_be_admin()
+    return admin
+
+
 def seated(member: Any, *statuses: str) -> Expression:
     """The condition that `member` has a seat now, to stand inside the statement that depends on it."""
     return fn.EXISTS(
@@ -131,9 +140,7 @@ def holders(team_id: str) -> list[tuple[str, str]]:
 
 def assign(session_id: str, team_id: str, member_id: str) -> Happened[None]:
     """Give a member a seat, if the plan has one free. Assigning twice is assigning once."""
-    admin = agent_in(team_id, session_id)
-    admin.must_be_admin()
-    lock(team_id)
+    admin = admin_in(team_id, session_id)
     if not Member.select().where(Member.id == member_id, Member.team == team_id, Member.ended_at.is_null()).exists():
         raise NotFound
     if Seat.select().where(Seat.member == member_id, Seat.status == "held").exists():
@@ -149,11 +156,9 @@ def assign(session_id: str, team_id: str, member_id: str) -> Happened[None]:
 
 def release(session_id: str, team_id: str, member_id: str) -> Happened[None]:
     """End a member's seat. Their conversations stay human-owned; another agent may take them over (I10)."""
-    admin = agent_in(team_id, session_id)
-    admin.must_be_admin()
+    admin = admin_in(team_id, session_id)
     if not Member.select().where(Member.id == member_id, Member.team == team_id).exists():
         raise NotFound
-    lock(team_id)
     ended = (
         Seat.update(status="ended", ended_at=now())
         .where(Seat.member == member_id, Seat.team == team_id, Seat.ended_at.is_null())
