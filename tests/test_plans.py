@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from handoff import identity, plans, seats
+from handoff.errors import Forbidden, NotFound
 from handoff.models import Audit, Member, Plan, Seat, Team, User
 from tests.cast import Agent, Stage, found_team
 from tests.waiting import wait_until
@@ -50,9 +51,9 @@ async def session_of(stage: Stage, agent: Agent) -> str:
     return await stage.look(lambda: identity.session_of(agent.cookie).session_id)
 
 
-async def choose(stage: Stage, agent: Agent, name: str, key: str = "") -> None:
+async def choose(stage: Stage, agent: Agent, name: str) -> None:
     session = await session_of(stage, agent)
-    await stage.handoff.database.write(key or stage.team_id, plans.choose, session, stage.team_id, name)
+    await stage.handoff.database.write(stage.team_id, plans.choose, session, stage.team_id, name)
 
 
 async def bill(stage: Stage, name: str, time: int) -> dict:
@@ -168,6 +169,18 @@ async def test_a_plan_that_is_not_offered_or_not_there_cannot_be_chosen(open_sta
     for name in ("old", "nowhere", "", "x" * 5000, "a\x00b"):
         status, words = await page(stage, ada, "POST", data={"plan": name})
         assert (status, "That plan is not offered." in words) == (422, True)
+
+
+async def test_the_operation_itself_asks_for_an_admin_of_the_team(open_stage) -> None:
+    """The page's guard is the first to ask and not the last."""
+    stage = await open_stage(plans=PLANS)
+    other, _, _ = await found_team(stage, "Harbour")
+    ben, otto = await stage.member("Ben"), await stage.member("Otto", role="owner", team=other)
+    with pytest.raises(Forbidden):
+        await choose(stage, ben, "free")
+    with pytest.raises(NotFound):
+        await choose(stage, otto, "free")
+    assert await has_plan(stage, "tests")
 
 
 # --- lowered by force -----------------------------------------------------------------------------
@@ -294,7 +307,7 @@ async def test_a_team_that_is_gone_and_others_are_left_alone(open_stage) -> None
     with pytest.raises(plans.PlanNotOffered):
         await bill(stage, "nowhere", 100)
     await stage.make(lambda: Team.update(deleted_at=1).where(Team.id == stage.team_id).execute())
-    with pytest.raises(plans.NotFound):
+    with pytest.raises(NotFound):
         await bill(stage, "free", 100)
     assert await stage.look(lambda: Team.get_by_id(other).plan_id) == "tests"
     assert await stage.look(lambda: Team.get_by_id(stage.team_id).billed_at) == 0

@@ -111,6 +111,7 @@ async def test_without_a_seat_nothing_is_watched_opened_or_taken(stage: Stage) -
     await customer.write("hello")
     for command, payload in (
         ("watch", {"assistant_id": stage.assistant_id}),
+        ("watch", {"assistant_id": stage.assistant_id, "filter": "mine"}),
         ("open_conversation", {"conversation_id": customer.conversation_id}),
         ("take_over", {"conversation_id": customer.conversation_id}),
         ("add_note", {"conversation_id": customer.conversation_id, "client_id": "n", "text": "hi"}),
