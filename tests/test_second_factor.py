@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from handoff import identity
+from handoff import identity, second_factor
+from handoff.errors import Forbidden
 from handoff.models import Audit, Session, Team, User
 from handoff.second_factor import Secrets
 from tests.accounts import HTMX, PASSWORD, NewBrowser, email_of, new_browser, set_up, user_of, with_password
@@ -322,4 +323,7 @@ async def test_only_an_owner_requires_it_and_members_do_not_see_who_lacks_it(sta
     assert "Only an owner can change this" in (await admins.look(path)).words
     assert (await admins.send(path, {"required": "yes"})).status == 403
     assert (await bens.look(path)).status == 403
+    session = await stage.look(lambda: identity.session_of(admins.cookie).session_id)
+    with pytest.raises(Forbidden):  # the operation asks again, whatever the page let through
+        await stage.handoff.database.write(stage.team_id, second_factor.require, session, stage.team_id, True)
     assert not await stage.look(lambda: Team.get_by_id(stage.team_id).requires_second_factor)
