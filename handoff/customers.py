@@ -7,7 +7,7 @@ from peewee import Case, Expression, fn
 from handoff import conversations, messages, signals, snapshots, turns
 from handoff.clock import new_id, now
 from handoff.database import Happened
-from handoff.errors import NotFound, Unavailable
+from handoff.errors import Forbidden, NotFound
 from handoff.events import ConversationOpened, Fact
 from handoff.identity import CustomerToken
 from handoff.models import Assistant, Conversation, Customer, Message, Widget
@@ -59,7 +59,7 @@ def _open(customer: CustomerToken) -> ConversationOpened:
         .first()
     )
     if door is None or door[2] is not None:
-        raise Unavailable("This chat takes no new conversations.")
+        raise Forbidden("This chat takes no new conversations.")
     assistant_id, team_id, _ = door
     Customer.insert(id=customer.customer_id, widget=customer.widget_id).on_conflict_ignore().execute()
     conversation = Conversation.create(
