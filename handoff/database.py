@@ -12,6 +12,7 @@ raised, the batch is rolled back and each operation runs again alone; so operati
 import asyncio
 import contextlib
 import queue
+import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -140,10 +141,21 @@ class Database:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
         """Make sure that this thread holds a connection, a new one if the last was lost."""
-        if not self.peewee.is_closed() and not self.peewee.is_connection_usable():
+        if not self.peewee.is_closed() and (self._is_hung_up() or not self.peewee.is_connection_usable()):
             self.forget_connection()
         self.peewee.connect(reuse_if_open=True)
         yield
+
+    def _is_hung_up(self) -> bool:
+        """Whether the server has ended the connection since it was used: unasked, PostgreSQL says nothing but goodbye.
+
+        Without this, after a restart of the server each thread's next command would find that out by failing.
+        """
+        if self.embedded:
+            return False
+        waiting = select.poll()
+        waiting.register(self.peewee.connection().fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def forget_connection(self) -> None:
         """Drop this thread's connection, whatever state it is in; the next use makes another."""
