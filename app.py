@@ -136,11 +136,11 @@ def prepare(settings: Settings) -> list[str]:
 
     Raises SettingsError when the database cannot be reached.
     """
-    if settings.database_url.startswith("sqlite:///"):
-        Path(unquote(settings.database_url.removeprefix("sqlite:///"))).parent.mkdir(parents=True, exist_ok=True)
     database = connect(settings.database_url)
     models.proxy.initialize(database)
     try:
+        if settings.database_url.startswith("sqlite:///"):
+            Path(unquote(settings.database_url.removeprefix("sqlite:///"))).parent.mkdir(parents=True, exist_ok=True)
         with database.connection_context(), alone(database):
             for name in migrate(database):
                 log.info("migrated", name=name)
