@@ -24,5 +24,6 @@ async def must_suit_everybody(page: Page, where: str = "") -> None:
     await page.evaluate(
         "Promise.all(document.getAnimations().filter(a => a.effect.getComputedTiming().activeDuration < 1e4).map(a => a.finished))"
     )
-    assert await violations(page) == [], where
+    found = await violations(page)
+    assert not found, "\n".join([where, *found])
     assert await width_beyond(page) <= 0, where

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -38,15 +37,6 @@ async def is_answered(stage: Stage, text: str = QUESTION) -> Customer:
 async def owns(agent: Agent, *customers: Customer) -> None:
     for customer in customers:
         await agent.take_over(customer.conversation_id)
-
-
-@pytest.fixture
-async def behind_relay(new_relay: Any, open_stage: Any) -> Any:
-    """A stage whose people come through a network that can fail: `stage, relay`."""
-    relay = await new_relay(0)
-    stage = await open_stage(base_url=relay.url)
-    relay.target = stage.handoff.settings.port
-    return stage, relay
 
 
 # --- who may, and who was first ---
@@ -89,16 +79,16 @@ async def _who_may_write(desks: list[Page]) -> list[bool]:
     return may if any(may) else []
 
 
-async def test_who_clicks_too_late_is_told_who_was_first(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_who_clicks_too_late_is_told_who_was_first(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
-    page = await open_console(stage, await stage.member("Ben"), customer.conversation_id, url=relay.url)
-    relay.freeze()
+    page = await open_console(stage, await stage.member("Ben"), customer.conversation_id, url=network.url)
+    network.freeze()
     await page.locator("#take-over").click()
     await expect(page.locator("#take-over")).to_have_text("Taking over…")
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    relay.resume()
+    network.resume()
     await expect(page.locator("#problem")).to_have_text("Ada was first and has this conversation now.")
     await expect(page.locator("#taken")).to_have_text("Ada has this conversation.")
 
@@ -130,23 +120,23 @@ async def test_what_is_half_written_belongs_to_its_conversation(stage, open_cons
     await expect(text).to_have_value("")
 
 
-async def test_lines_written_off_the_network_wait_and_are_sent_once(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_lines_written_off_the_network_wait_and_are_sent_once(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    page = await open_console(stage, ada, customer.conversation_id, url=relay.url, allow=OFF_LINE)
-    relay.freeze()
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    network.freeze()
     await answer(page, "Into the silence.")
     await expect(page.locator(".is-pending .message-mark")).to_have_text("Sending…")
-    await relay.refuse()
-    await relay.cut()
+    await network.refuse()
+    await network.cut()
     await expect(page.locator("#connection")).not_to_have_attribute("data-state", "live")
     await answer(page, "Off the network.")
     await expect(page.locator(".is-pending .message-mark")).to_have_text(["Waits for the connection"] * 2)
 
-    relay.resume()
-    await relay.accept()
+    network.resume()
+    await network.accept()
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     await expect(line(page, 4).locator(".message-text")).to_have_text("Off the network.")
     await expect(lines(page)).to_have_count(4)
@@ -154,34 +144,58 @@ async def test_lines_written_off_the_network_wait_and_are_sent_once(behind_relay
     assert [said["text"] for said in await customer.history()][2:] == ["Into the silence.", "Off the network."]
 
 
-async def test_a_reload_off_the_network_keeps_what_waits(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_a_line_whose_answer_got_lost_is_repeated_and_stands_once(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    page = await open_console(stage, ada, customer.conversation_id, url=relay.url, allow=OFF_LINE)
-    await relay.refuse()
-    await relay.cut()
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    network.is_deaf = True
+    await answer(page, "Can you hear me?")
+    await wait_until(lambda: _has_stored(stage, customer, 3), what="the line is stored")
+    await expect(page.locator(".is-pending")).to_have_count(1)
+    await network.cut()
+    network.is_deaf = False
+    await expect(line(page, 3).locator(".message-text")).to_have_text("Can you hear me?")
+    await expect(page.locator(".is-pending")).to_have_count(0)
+    await answer(page, "Good.")
+    await expect(line(page, 4).locator(".message-text")).to_have_text("Good.")
+    await expect(lines(page)).to_have_count(4)
+    assert await _has_stored(stage, customer, 4)
+
+
+async def _has_stored(stage: Stage, customer: Customer, count: int) -> bool:
+    return len(await stage.messages(customer.conversation_id)) == count
+
+
+async def test_a_reload_off_the_network_keeps_what_waits(behind_line, open_console):
+    stage, network = behind_line
+    customer = await is_answered(stage)
+    ada = await stage.agent("Ada")
+    await owns(ada, customer)
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    await network.refuse()
+    await network.cut()
     await answer(page, "Off the network.")
     await expect(page.locator(".is-pending")).to_have_attribute("data-state", "waiting")
-    await relay.accept()
+    await network.accept()
     await page.reload()
     await expect(line(page, 3).locator(".message-text")).to_have_text("Off the network.")
     await expect(lines(page)).to_have_count(3)
     assert len(await customer.history()) == 3
 
 
-async def test_a_refused_line_says_so_and_can_be_tried_again_or_thrown_away(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_a_refused_line_says_so_and_can_be_tried_again_or_thrown_away(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    page = await open_console(stage, ada, customer.conversation_id, url=relay.url, allow=OFF_LINE)
-    await relay.refuse()
-    await relay.cut()
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    await network.refuse()
+    await network.cut()
     await answer(page, "Too late.")
     await customer.do("end_conversation")
-    await relay.accept()
+    await network.accept()
     refused = page.locator(".is-pending")
     await expect(refused).to_have_attribute("data-state", "failed")
     await expect(refused.locator(".message-mark")).to_contain_text("Not sent:")
