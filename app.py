@@ -109,6 +109,7 @@ class Handoff:
         self._beside(self.outbox.run())
         self._beside(self.sweeper.run())
         self._beside(self.connections.watch_over())
+        self._beside(self.agents.watch_over())
         if self.relay is not None:
             self._beside(self.relay.run())
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from handoff import conversations, identity, messages, notes, snapshots, takeovers, teams, watching
 from handoff.database import Database
-from handoff.errors import NotOwner
+from handoff.errors import NotOwner, Unavailable
 from handoff.events import (
     AccessEnded,
     AddNote,
@@ -29,6 +30,10 @@ from handoff.markdown import render
 from handoff.models import Conversation, Takeover
 from handoff.namespaces.base import Door, Turned, command
 from handoff.sockets import Connections
+
+log = structlog.get_logger()
+
+ACCESS_SECONDS = 2.0  # between two looks at whether those who are here may still be
 
 
 @dataclass
@@ -87,6 +92,29 @@ class Agents(Door):
             desk = self.desks.get(sid)
             if desk is not None and fact.session_id in (None, desk.user.session_id):
                 await self.server.disconnect(sid, namespace=self.namespace)
+
+    async def watch_over(self) -> None:
+        """Close, every few seconds, the sockets whose access ended unheard: a session runs out without a word, and what another
+        process says can be lost (I10). Runs until cancelled."""
+        while True:
+            await asyncio.sleep(ACCESS_SECONDS)
+            try:
+                await self._close_ended()
+            except Unavailable:
+                log.warning("access_check_postponed")
+            except Exception:
+                log.exception("access_check_failed")
+
+    async def _close_ended(self) -> None:
+        here = {sid: (desk.user.session_id, self._watched_by(sid)) for sid, desk in self.desks.items()}
+        let_in = await self.database.read(watching.let_in, list({session_id for session_id, _ in here.values()}))
+        for sid, (session_id, watched) in here.items():
+            if session_id not in let_in or not watched <= let_in[session_id]:
+                await self.server.disconnect(sid, namespace=self.namespace)
+
+    def _watched_by(self, sid: str) -> set[str]:
+        rooms = self.server.manager.get_rooms(sid, self.namespace)
+        return {room.removeprefix("assistant:") for room in rooms if room.startswith("assistant:")}
 
     @command(Watch)
     async def watch(self, sid: str, sent: Watch) -> dict[str, Any]:
