@@ -73,6 +73,7 @@ class Handoff:
             settings.commands_per_10_seconds,
             database=self.database,
             announce=self.outbox.put,
+            presence=self.presence,
             origins=settings.origins,
         )
         self.customers = Customers(

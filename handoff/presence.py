@@ -20,8 +20,17 @@ class Presence:
         )
 
     def watched_here(self) -> list[str]:
+        """The assistants that somebody watches on this process."""
         rooms = self._server.manager.rooms.get("/agents", {})
         return [room.removeprefix("assistant:") for room in rooms if room is not None and room.startswith("assistant:")]
+
+    def watched_by(self) -> dict[str, set[str]]:
+        """For each socket here that watches, what it watches."""
+        found: dict[str, set[str]] = {}
+        for assistant_id in self.watched_here():
+            for sid, _ in self._server.manager.get_participants("/agents", f"assistant:{assistant_id}"):
+                found.setdefault(sid, set()).add(assistant_id)
+        return found
 
     def heard(self, process: str, watched: Iterable[str]) -> None:
         """Another process says what its agents watch."""

@@ -29,6 +29,7 @@ from handoff.identity import SignedIn
 from handoff.markdown import render
 from handoff.models import Conversation, Takeover
 from handoff.namespaces.base import Door, Turned, command
+from handoff.presence import Presence
 from handoff.sockets import Connections
 
 log = structlog.get_logger()
@@ -52,11 +53,13 @@ class Agents(Door):
         *,
         database: Database,
         announce: Callable[[Sequence[Fact]], None],
+        presence: Presence,
         origins: frozenset[str],
     ) -> None:
         super().__init__("/agents", connections, per_10_seconds)
         self.database = database
         self.announce = announce
+        self.presence = presence
         self.origins = origins
         self.desks: dict[str, Desk] = {}
 
@@ -106,15 +109,12 @@ class Agents(Door):
                 log.exception("access_check_failed")
 
     async def _close_ended(self) -> None:
-        here = {sid: (desk.user.session_id, self._watched_by(sid)) for sid, desk in self.desks.items()}
-        let_in = await self.database.read(watching.let_in, list({session_id for session_id, _ in here.values()}))
-        for sid, (session_id, watched) in here.items():
-            if session_id not in let_in or not watched <= let_in[session_id]:
+        here = {sid: desk.user.session_id for sid, desk in self.desks.items()}
+        watched = self.presence.watched_by()
+        let_in = await self.database.read(watching.let_in, list(set(here.values())))
+        for sid, session_id in here.items():
+            if session_id not in let_in or not watched.get(sid, set()) <= let_in[session_id]:
                 await self.server.disconnect(sid, namespace=self.namespace)
-
-    def _watched_by(self, sid: str) -> set[str]:
-        rooms = self.server.manager.get_rooms(sid, self.namespace)
-        return {room.removeprefix("assistant:") for room in rooms if room.startswith("assistant:")}
 
     @command(Watch)
     async def watch(self, sid: str, sent: Watch) -> dict[str, Any]:
