@@ -189,3 +189,24 @@ async def test_an_answer_that_an_outage_interrupts_is_given_once(stage: Stage, o
     assert said["message"]["text"] == "Five working days."
     answers = [row.text for row in await stage.messages(customer.conversation_id) if row.author == "assistant"]
     assert answers == ["Five working days."]
+
+
+async def _all_at_once(people: list[Customer], text: str) -> list[dict[str, Any]]:
+    """Enough of them to use every connection to the database."""
+    asked = [person.ask("catch_up", after=0) for person in people]
+    written = [person.ask("post_message", client_id=f"{number} {text}", text=text) for number, person in enumerate(people)]
+    return await asyncio.gather(*asked, *written)
+
+
+@pytest.mark.parametrize("lost", ["postgresql killed"], indirect=True)
+async def test_a_restart_of_postgresql_that_nobody_was_waiting_for_costs_nobody_anything(stage: Stage, outage: Outage) -> None:
+    people = [await stage.customer() for _ in range(12)]
+    assert all("ok" in ack for ack in await _all_at_once(people, "before"))
+    await asyncio.gather(*(person.heard.wait_for("message_posted", _by_assistant) for person in people))
+    with _befallen(outage):
+        pass
+    assert [ack["error"] for ack in await _all_at_once(people, "after") if "error" in ack] == []
+
+
+def _by_assistant(fact: dict[str, Any]) -> bool:
+    return fact["message"]["author"] == "assistant"
