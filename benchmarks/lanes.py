@@ -39,7 +39,7 @@ class Round:
 
 
 async def main() -> None:
-    options = arguments(__doc__, rounds=5, seconds=1.0)
+    options = arguments(__doc__, rounds=4, seconds=0.8)
     rows = []
     for name, url in databases(options.database_url):
         async with stage_apart("", url) as stage:
