@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from handoff import seats
 from handoff.models import Assistant, Session
-from tests.browser.axe import must_suit_everybody, width_beyond
+from tests.browser.axe import WIDTHS, fits, width_beyond
 from tests.browser.pages import answer, growing, line, lines, row
 from tests.cast import Agent, Customer, Stage
 from tests.waiting import wait_until
@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sql
 QUESTION = "How long does delivery take?"
 ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 HOSTILE = [ATTACK, "W" * 4000, "\u202e" + "שלום עולם " * 40, "🛟" * 500 + "\u0301" * 300, "[a](javascript:alert(1)) **b** `c`"]
-WIDTHS = (360, 1440)
 OFF_LINE = "ERR_|WebSocket"
 
 
@@ -350,8 +349,7 @@ async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
     raise AssertionError(f"{key} does not lead to {target}")
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_every_view_is_accessible_and_fits(stage, open_console, color_scheme):
+async def test_every_view_is_accessible_and_fits(stage, open_console):
     assistant = await stage.hold_assistant()
     await stage.set_assistant(name="Tilly the very patient assistant of the harbour")
     customer = await asks(stage)
@@ -360,7 +358,7 @@ async def test_every_view_is_accessible_and_fits(stage, open_console, color_sche
     neighbour = await asks(stage, "Do you sell bells?")
     await neighbour.do("request_human")
     ben = await stage.watcher("Ben")
-    page = await open_console(stage, await stage.member("Ada"), customer.conversation_id, color_scheme=color_scheme)
+    page = await open_console(stage, await stage.member("Ada"), customer.conversation_id)
     await expect(growing(page)).to_have_text("Delivery takes **five")
     await fits(page, "with a draft")
     await page.locator("#take-over").click()
@@ -380,9 +378,8 @@ async def test_every_view_is_accessible_and_fits(stage, open_console, color_sche
     await fits(page, "the list")
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_the_pages_around_it_are_accessible_and_fit(stage, open_console, new_browser_page, color_scheme):
-    stranger = await new_browser_page(color_scheme=color_scheme, allow="404|403")
+async def test_the_pages_around_it_are_accessible_and_fit(stage, open_console, new_browser_page):
+    stranger = await new_browser_page(allow="404|403")
     await stranger.goto(f"{stage.url}/sign-in")
     await fits(stranger, "signing in")
     await stranger.get_by_label("E-mail").fill("ada@tidewater.example")
@@ -393,12 +390,6 @@ async def test_the_pages_around_it_are_accessible_and_fit(stage, open_console, n
     await stranger.goto(f"{stage.url}/nowhere")
     await expect(stranger.get_by_role("heading", name="Not found")).to_be_visible()
     await fits(stranger, "an error")
-    page = await open_console(stage, await stage.member("Cleo", seat=None), color_scheme=color_scheme)
+    page = await open_console(stage, await stage.member("Cleo", seat=None))
     await expect(page.locator("#no-seat")).to_be_visible()
     await fits(page, "without a seat")
-
-
-async def fits(page: Page, where: str) -> None:
-    for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 800})
-        await must_suit_everybody(page, f"{where}, {width} px")
