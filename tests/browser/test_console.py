@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 from handoff import seats
 from handoff.models import Assistant, Session
 from tests.browser.axe import WIDTHS, fits, width_beyond
-from tests.browser.pages import answer, growing, line, lines, row
+from tests.browser.pages import answer, growing, line, lines, row, tab_to
 from tests.cast import Agent, Customer, Stage
 from tests.waiting import wait_until
 
@@ -337,16 +337,6 @@ async def test_everything_can_be_done_with_the_keyboard_alone(stage, open_consol
     await expect(page.locator("#ended")).to_contain_text("Solved")
     (takeover,) = await stage.takeovers(customer.conversation_id)
     assert (takeover.ended_by, takeover.note) == ("agent", "Done.")
-
-
-async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
-    """Press Tab as often as it takes; a stop that cannot be seen would be a fault, and one that is never reached too."""
-    for _ in range(40):
-        if await target.evaluate("it => it === document.activeElement"):
-            return
-        await page.keyboard.press(key)
-        assert await page.evaluate("document.activeElement.getClientRects().length > 0"), "the focus is out of sight"
-    raise AssertionError(f"{key} does not lead to {target}")
 
 
 async def test_every_view_is_accessible_and_fits(stage, open_console):

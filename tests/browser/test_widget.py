@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page, expect
 
 from handoff.models import Conversation, Widget
 from tests.apart import stage_apart
 from tests.browser.axe import fits, width_beyond
-from tests.browser.pages import Chat, bubbles, draft, heard, is_connected, open_launcher, say
+from tests.browser.pages import Chat, bubbles, draft, heard, is_connected, open_launcher, say, tab_to
 from tests.cast import Stage
 from tests.waiting import wait_until
 
@@ -262,14 +262,6 @@ async def test_everything_can_be_done_with_the_keyboard_alone(stage, shop_of, ne
     await shop.keyboard.press("Escape")
     await expect(shop.locator("iframe[title=Chat]")).to_be_hidden()
     await expect(shop.get_by_role("button", name="Open chat")).to_be_focused()
-
-
-async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
-    for _ in range(20):
-        if await target.evaluate("it => it === document.activeElement"):
-            return
-        await page.keyboard.press(key)
-    raise AssertionError(f"{key} does not lead to {target}")
 
 
 # --- every text, every window ---
