@@ -14,6 +14,7 @@ import contextlib
 import queue
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 
 PATIENCE = 4.5  # seconds that a caller waits for an answer, the queue included
 LOCK_PATIENCE = 3.5  # seconds that a connection waits for somebody else's lock; less, so that the caller hears the reason
+IMPATIENCE = 0.5  # the same while the last thing that the database was asked failed: a client's commands wait for each other
 QUEUE_LENGTH = 2_000
 BATCH_LENGTH = 64
 
@@ -83,6 +85,8 @@ class Database:
     def __post_init__(self) -> None:
         self.peewee = connect(self.url)
         self.embedded = isinstance(self.peewee, SqliteDatabase)
+        self._reads_fail = False
+        self._reads_done = 0
 
     def start(self) -> None:
         """Bind the models and start the threads; to be called on the event loop."""
@@ -113,27 +117,50 @@ class Database:
             lane.jobs.put_nowait(job)
         except queue.Full:
             raise Unavailable from None
+        done = lane.done
         try:
-            answer: Answer = await asyncio.wait_for(job.future, PATIENCE)
+            answer: Answer = await asyncio.wait_for(job.future, IMPATIENCE if lane.is_down else PATIENCE)
         except TimeoutError:
+            lane.is_down = lane.done == done
             raise Unavailable from None
         return answer
 
     async def read(self, query: Callable[..., Answer], *arguments: Any) -> Answer:
         """Run `query(*arguments)` on a reading connection, all its statements on one snapshot."""
         future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, query, arguments)
+        done = self._reads_done
         try:
-            return await asyncio.wait_for(future, PATIENCE)
+            answer = await asyncio.wait_for(future, IMPATIENCE if self._reads_fail else PATIENCE)
         except TimeoutError:
+            self._reads_fail = self._reads_done == done
             raise Unavailable from None
+        return answer
 
     def _read(self, query: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
         try:
-            with self._connected(), self._snapshot():
-                return query(*arguments)
+            with self._connected(), self._snapshot(), self._deadline():
+                answer = query(*arguments)
         except (OperationalError, InterfaceError) as error:
+            self._reads_fail = True
             self.forget_connection()
             raise Unavailable from error
+        self._reads_fail = False
+        self._reads_done += 1
+        return answer
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """End a query when nobody waits for it any more. PostgreSQL does so by itself; a slow search of SQLite would hold
+        one of the two readers for as long as it takes."""
+        if not self.embedded:
+            yield
+            return
+        connection, end = self.peewee.connection(), time.monotonic() + PATIENCE
+        connection.set_progress_handler(lambda: time.monotonic() > end, 50_000)
+        try:
+            yield
+        finally:
+            connection.set_progress_handler(None, 0)
 
     def _snapshot(self) -> Any:
         return self.peewee.transaction("DEFERRED" if self.embedded else "REPEATABLE READ")
@@ -169,6 +196,8 @@ class Lane:
         self.database = database
         self.loop = loop
         self.jobs: queue.Queue[Job | None] = queue.Queue(QUEUE_LENGTH)
+        self.is_down = False
+        self.done = 0  # batches, so that slow can be told from stuck
         self.thread = threading.Thread(target=self._work, name=f"lane-{number}", daemon=True)
 
     def _work(self) -> None:
@@ -230,6 +259,7 @@ class Lane:
 
     def _give_up(self, batch: list[Job], error: Exception) -> None:
         failures.inc()
+        self.is_down = True
         log.error("batch_failed", operations=len(batch), first=batch[0].operation.__name__, exc_info=error)
         self.database.forget_connection()
         self._answer(batch, Unavailable())
@@ -239,6 +269,8 @@ class Lane:
             for job in batch:
                 job.run()
         batches.observe(len(batch))
+        self.is_down = False
+        self.done += 1
         self._answer(batch)
 
     def _answer(self, batch: list[Job], error: Exception | None = None) -> None:
@@ -271,6 +303,9 @@ def connect(url: str) -> Peewee:
         url,
         connect_timeout=3,
         tcp_user_timeout=5_000,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
         options=f"-c lock_timeout={milliseconds} -c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=30000",
     )
 
