@@ -118,9 +118,10 @@ def has_active(customer: CustomerToken) -> bool:
     return bool(Conversation.select().where(_active(customer)).exists())
 
 
-def summary(conversation: Conversation | None) -> dict[str, Any] | None:
+def summary(conversation_id: str | None) -> dict[str, Any] | None:
     """A conversation as its customer may know it."""
-    if conversation is None:
+    conversation = conversation_id and Conversation.get_or_none(Conversation.id == conversation_id)
+    if not conversation:
         return None
     return {"id": conversation.id, "status": conversation.status, "last_number": conversation.last_number}
 

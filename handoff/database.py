@@ -4,9 +4,10 @@ A *lane* is a thread with a connection and a bounded queue. It takes what is wai
 transaction: one fsync for many operations. SQLite has one lane; PostgreSQL has four, and the key (a conversation's id, a
 team's) picks the lane, so that operations on one conversation keep their order within a process.
 
-An operation is a plain function that reads and writes models. It either raises a Refused before it has written anything (its
-caller gets that, the batch goes on) or returns a Happened: the caller's answer, and the facts to announce. If anything else is
-raised, the batch is rolled back and each operation runs again alone; so operations are repeatable and announce nothing.
+An operation is a plain function that reads and writes models. It either raises a Refused before it has changed anything
+that matters (its caller gets that, the batch goes on) or returns a Happened: the caller's answer, and the facts to announce.
+If anything else is raised, the batch is rolled back and each operation runs again alone; so operations are repeatable and
+announce nothing.
 """
 
 import asyncio
@@ -87,6 +88,8 @@ class Database:
         self.embedded = isinstance(self.peewee, SqliteDatabase)
         self._reads_fail = False
         self._reads_done = 0
+        self._reading = 0
+        self._count = threading.Lock()
 
     def start(self) -> None:
         """Bind the models and start the threads; to be called on the event loop."""
@@ -98,12 +101,20 @@ class Database:
             lane.thread.start()
 
     async def stop(self) -> None:
-        """Let what is queued commit, then close every connection."""
+        """Let what is queued commit, then close every connection. A thread that hangs in a lost database is left (`hangs`)."""
         for lane in self._lanes:
-            lane.jobs.put(None)
-        for lane in self._lanes:
-            await asyncio.to_thread(lane.thread.join, PATIENCE)
+            with contextlib.suppress(queue.Full):
+                lane.jobs.put_nowait(None)
         self._readers.shutdown(wait=False, cancel_futures=True)
+        for _ in range(100):
+            if not self.hangs:
+                return
+            await asyncio.sleep(0.015)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread of ours is still at work; after `stop` it waits for an answer that does not come."""
+        return any(lane.thread.is_alive() for lane in self._lanes) or self._reading > 0
 
     async def write(self, key: str, operation: Callable[..., Happened[Answer]], *arguments: Any) -> Answer:
         """Run `operation(*arguments)` in a transaction and return its answer after the commit.
@@ -137,6 +148,20 @@ class Database:
         return answer
 
     def _read(self, query: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
+        with self._reading_now():
+            return self._read_at_once(query, arguments)
+
+    @contextlib.contextmanager
+    def _reading_now(self) -> Iterator[None]:
+        with self._count:
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self._reading -= 1
+
+    def _read_at_once(self, query: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
         try:
             with self._connected(), self._snapshot(), self._deadline():
                 answer = query(*arguments)

@@ -12,13 +12,14 @@ from peewee import Expression
 
 from handoff.clock import new_id, now
 from handoff.database import Database, Happened
-from handoff.errors import Refused
+from handoff.errors import Refused, Unavailable
 from handoff.events import AccessEnded
 from handoff.models import Session, User
 
 COOKIE = "handoff_session"
 DAY = 24 * 60 * 60 * 1000
 LINK_LIFETIME = 60 * 60 * 1000
+CROWD = 100  # sign-ins that may wait for their turn
 USED_EVERY = 60_000  # milliseconds between two notes of a session's last use
 
 
@@ -44,6 +45,7 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._few = asyncio.Semaphore(2)
+        self._waiting = 0
         self._nobody = self._hasher.hash(secrets.token_hex())
 
     async def hash(self, password: str) -> str:
@@ -51,7 +53,16 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, password: str, hashed: str | None) -> bool:
-        """Takes as long for somebody who does not exist, so that time tells nobody who does."""
+        """Takes as long for somebody who does not exist, so that time tells nobody who does. Raises Unavailable in a crowd."""
+        if self._waiting >= CROWD:
+            raise Unavailable("Too many people are signing in. Try again in a moment.")
+        self._waiting += 1
+        try:
+            return await self._matches(password, hashed)
+        finally:
+            self._waiting -= 1
+
+    async def _matches(self, password: str, hashed: str | None) -> bool:
         async with self._few:
             return await asyncio.to_thread(self._verify, password, hashed or self._nobody) and hashed is not None
 

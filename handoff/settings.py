@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     trusted_proxies: list[str] = Field([], description="JSON: addresses of reverse proxies whose X-Forwarded-For is believed")
     max_queued_packets: int = Field(2_000, ge=10, description="packets that wait for one client before it is dropped")
     commands_per_10_seconds: int = Field(600, ge=1, description="commands of one person; more get `rate_limited`")
-    sign_ins_per_minute: int = Field(20, ge=1, description="failed sign-ins of one e-mail address; more get refused")
+    sign_ins_per_minute: int = Field(100, ge=1, description="failed sign-ins of one e-mail address; more get refused")
 
     @field_validator("secret_key")
     @classmethod

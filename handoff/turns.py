@@ -19,7 +19,7 @@ from handoff.models import Assistant, Conversation, Turn
 from handoff.prepared import prepared
 
 ATTEMPTS = 3
-CLAIM = 6_000  # milliseconds; `configure` sets it from the settings at start
+CLAIM = 6_000  # milliseconds; the start sets it from HANDOFF_LEASE_SECONDS, once for the process
 
 
 def begin(conversation: Conversation, process: str, attempt: int = 1) -> list[Fact]:

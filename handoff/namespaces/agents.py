@@ -177,6 +177,7 @@ def typing_of(session_id: str, conversation_id: str, is_typing: bool) -> TypingC
     if conversation.owner_id != agent.id or conversation.status != "active":
         raise NotOwner
     handoff = Takeover.select(Takeover.handoff).where(Takeover.id == conversation.takeover_id).scalar()
-    shown_as = "agent" if handoff == "announced" else "assistant"
+    silent = "assistant" if is_typing else None  # an assistant never says that it stopped
+    shown_as = "agent" if handoff == "announced" else silent
     at = (conversation.id, conversation.assistant_id, conversation.version)
     return TypingChanged(*at, "agent", is_typing, agent.named, shown_as)

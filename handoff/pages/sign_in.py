@@ -35,14 +35,15 @@ async def sign_in(request: web.Request) -> web.Response:
     if not email or not password or max(len(email), len(password)) > FIELD_LENGTH or "\x00" in email:
         return _page(request, email, onward, "Enter your e-mail address and your password.", 400)
     key = email.strip().lower()
-    if not house.sign_in_limiter.test(house.sign_in_rate, key):
+    # Counted before the password is looked at: many at once would all find that there is room.
+    if not house.sign_in_limiter.hit(house.sign_in_rate, key):
         return _page(request, email, onward, RateLimited(60).words, 429)
     browser = request.headers.get("User-Agent", "")
     try:
         token = await identity.sign_in(house.database, house.passwords, email, password, browser, house.settings.session_days)
     except identity.WrongPassword as refusal:
-        house.sign_in_limiter.hit(house.sign_in_rate, key)
         return _page(request, email, onward, refusal.words, 403)
+    house.sign_in_limiter.clear(house.sign_in_rate, key)
     return _welcome(request, token, onward)
 
 
