@@ -6,7 +6,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 VENDOR := static/vendor/htmx.min.js static/vendor/socket.io.min.js
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format install install-test machine-parts clean
+.PHONY: run test lint format bench install install-test machine-parts clean
 
 run: install
 	@exec bin/run
@@ -22,6 +22,12 @@ lint: install-test
 format: install-test
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+# Ratios to a reference inside the same run, on both databases; about five minutes on two cores.
+bench: install-test machine-parts
+	.venv/bin/python -m benchmarks.lanes
+	.venv/bin/python -m benchmarks.takeovers
+	.venv/bin/python -m benchmarks.fanout
 
 install: .venv/run.stamp $(VENDOR)
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import errno
+import os
 import secrets
 import signal
 import sys
@@ -53,6 +54,7 @@ class Handoff:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.broken = asyncio.Event()  # something that runs beside ended by itself: this process is of no use any more
         self.process = secrets.token_hex(6)
         self._tasks: list[asyncio.Task[None]] = []
         self.outbox = Outbox()
@@ -99,7 +101,7 @@ class Handoff:
         self.outbox.listen(journal.note, self.customers.heed, self.writers.heed, self.broadcasts.announce, self.agents.heed)
         self.relay: Relay | None = None
         if settings.redis_url:
-            self.relay = Relay(settings.redis_url, self.process, self.outbox, self.presence)
+            self.relay = Relay(settings.redis_url, self.process, self.outbox, self.presence, catch_up=self.connections.send_away)
             self.outbox.relay(self.relay.send)
         self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
         self.application = web.Application(client_max_size=1024 * 1024)
@@ -117,20 +119,28 @@ class Handoff:
         self._beside(self.outbox.run())
         self._beside(self.sweeper.run())
         self._beside(self.connections.watch_over())
+        self._beside(self.agents.watch_over())
         if self.relay is not None:
             self._beside(self.relay.run())
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error("background_work_ended", exc_info=task.exception())
+            self.broken.set()
 
     async def stop(self) -> None:
         """Stop writing, let running operations commit and be announced, send the clients away to come back."""
         await self.writers.stop()
         with suppress(Exception):
-            await self.database.write("", turns.let_go, self.process)
+            await asyncio.wait_for(self.database.write("", turns.let_go, self.process), 1)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.outbox.drain(), 1)
-        await self.connections.send_away()
+            await asyncio.wait_for(self.outbox.drain(), 0.5)
+        await self.connections.send_away(patience=0.5)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -157,11 +167,11 @@ def create_owner(settings: Settings, typed: FoundingTyped) -> None:
 @contextmanager
 def _prepared(settings: Settings) -> Iterator[None]:
     """A transaction on the migrated database, while no other process starts."""
-    if settings.database_url.startswith("sqlite:///"):
-        Path(unquote(settings.database_url.removeprefix("sqlite:///"))).parent.mkdir(parents=True, exist_ok=True)
     database = connect(settings.database_url)
     models.proxy.initialize(database)
     try:
+        if settings.database_url.startswith("sqlite:///"):
+            Path(unquote(settings.database_url.removeprefix("sqlite:///"))).parent.mkdir(parents=True, exist_ok=True)
         with database.connection_context(), alone(database):
             for name in migrate(database):
                 log.info("migrated", name=name)
@@ -196,8 +206,8 @@ def _welcome(settings: Settings) -> list[str]:
     return [*links, f"  Sign in once as {owner.name}   {address}/sign-in/{token}"]
 
 
-async def serve(settings: Settings, lines: list[str]) -> None:
-    """Serve until SIGTERM or SIGINT, then leave within five seconds."""
+async def serve(settings: Settings, lines: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT, then leave within five seconds. The exit status is 1 when it could not go on by itself."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -214,16 +224,26 @@ async def serve(settings: Settings, lines: list[str]) -> None:
         raise SettingsError(f"HANDOFF_PORT: {settings.host}:{settings.port} {taken}") from error
     print(f"Handoff listens on {settings.address}", *lines, sep="\n", flush=True)
     log.info("started", process=handoff.process)
-    await stopped.wait()
+    ends = [asyncio.create_task(event.wait()) for event in (stopped, handoff.broken)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping", process=handoff.process)
+    status = int(handoff.broken.is_set())
+    for end in ends:
+        end.cancel()
     await site.stop()
     await handoff.stop()
     await runner.cleanup()
     log.info("stopped", process=handoff.process)
+    if handoff.database.hangs:
+        # A thread that waits for a lost database would be waited for at the exit.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 def main(words: Sequence[str]) -> int:
     options = _options(words)
+    os.umask(0o077)  # the database file holds what customers wrote
     try:
         settings = load()
         journal.configure(settings.log_level)
@@ -236,11 +256,10 @@ def main(words: Sequence[str]) -> int:
                 raise SettingsError(f"static/vendor/{name} is missing: `make install` builds the browser libraries")
         lines = prepare(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, lines))
+            return runner.run(serve(settings, lines))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:

@@ -7,18 +7,18 @@ from peewee import Case, Expression, fn
 from handoff import conversations, messages, signals, snapshots, turns
 from handoff.clock import new_id, now
 from handoff.database import Happened
-from handoff.errors import NotFound, Unavailable
+from handoff.errors import Forbidden, NotFound
 from handoff.events import ConversationOpened, Fact
 from handoff.identity import CustomerToken
 from handoff.models import Assistant, Conversation, Customer, Message, Widget
+from handoff.prepared import prepared
 
 REMEMBERED = 24 * 60 * 60 * 1000  # milliseconds that a closed conversation is still shown to its customer
 
 
 def post_message(customer: CustomerToken, client_id: str, text: str, process: str) -> Happened[dict[str, Any]]:
     """A customer's line: into their active conversation, or the first of a new one. Starts a turn if the assistant is to answer."""
-    said = Message.get_or_none(Message.customer == customer.customer_id, Message.client_id == client_id)
-    if said is not None:
+    for said in _said(customer.customer_id, client_id):
         return Happened(messages.answer_again(said, text))
     facts: list[Fact] = []
     turn_id = new_id()
@@ -34,12 +34,22 @@ def post_message(customer: CustomerToken, client_id: str, text: str, process: st
     return Happened(posted.message, facts)
 
 
-def _claim_for_customer(customer: CustomerToken, turn_id: str) -> Conversation | None:
-    """Number the customer's next line; in the same statement the assistant's turn, if it is to begin one (I12)."""
-    time = now()
+@prepared
+def _said(customer_id: str, client_id: str) -> Any:
+    return Message.select().where(Message.customer == customer_id, Message.client_id == client_id)
+
+
+def _claim_for_customer(customer: CustomerToken, turn_id: str) -> Any:
+    """Number the customer's next line; None when no conversation of theirs is active."""
+    return next(iter(_numbered(customer.customer_id, customer.widget_id, turn_id, now())), None)
+
+
+@prepared
+def _numbered(customer_id: str, widget_id: str, turn_id: str, time: int) -> Any:
+    """In the same statement the assistant's turn, if it is to begin one (I12)."""
     to_answer = Conversation.owner.is_null() & Conversation.turn_id.is_null()
-    return messages.claim_number(
-        _active(customer),
+    return messages.numbering(
+        _active(CustomerToken(customer_id, widget_id)),
         asked_number=Conversation.last_number + 1,
         turn_id=Case(None, [(to_answer, turn_id)], Conversation.turn_id),
         waiting_since=fn.COALESCE(Conversation.waiting_since, time),
@@ -59,7 +69,7 @@ def _open(customer: CustomerToken) -> ConversationOpened:
         .first()
     )
     if door is None or door[2] is not None:
-        raise Unavailable("This chat takes no new conversations.")
+        raise Forbidden("This chat takes no new conversations.")
     assistant_id, team_id, _ = door
     Customer.insert(id=customer.customer_id, widget=customer.widget_id).on_conflict_ignore().execute()
     conversation = Conversation.create(
@@ -108,9 +118,10 @@ def has_active(customer: CustomerToken) -> bool:
     return bool(Conversation.select().where(_active(customer)).exists())
 
 
-def summary(conversation: Conversation | None) -> dict[str, Any] | None:
+def summary(conversation_id: str | None) -> dict[str, Any] | None:
     """A conversation as its customer may know it."""
-    if conversation is None:
+    conversation = conversation_id and Conversation.get_or_none(Conversation.id == conversation_id)
+    if not conversation:
         return None
     return {"id": conversation.id, "status": conversation.status, "last_number": conversation.last_number}
 

@@ -4,15 +4,18 @@ A *lane* is a thread with a connection and a bounded queue. It takes what is wai
 transaction: one fsync for many operations. SQLite has one lane; PostgreSQL has four, and the key (a conversation's id, a
 team's) picks the lane, so that operations on one conversation keep their order within a process.
 
-An operation is a plain function that reads and writes models. It either raises a Refused before it has written anything (its
-caller gets that, the batch goes on) or returns a Happened: the caller's answer, and the facts to announce. If anything else is
-raised, the batch is rolled back and each operation runs again alone; so operations are repeatable and announce nothing.
+An operation is a plain function that reads and writes models. It either raises a Refused before it has changed anything
+that matters (its caller gets that, the batch goes on) or returns a Happened: the caller's answer, and the facts to announce.
+If anything else is raised, the batch is rolled back and each operation runs again alone; so operations are repeatable and
+announce nothing.
 """
 
 import asyncio
 import contextlib
 import queue
+import select
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,6 +35,7 @@ log = structlog.get_logger()
 
 PATIENCE = 4.5  # seconds that a caller waits for an answer, the queue included
 LOCK_PATIENCE = 3.5  # seconds that a connection waits for somebody else's lock; less, so that the caller hears the reason
+IMPATIENCE = 0.5  # the same while the last thing that the database was asked failed: a client's commands wait for each other
 QUEUE_LENGTH = 2_000
 BATCH_LENGTH = 64
 
@@ -82,6 +86,10 @@ class Database:
     def __post_init__(self) -> None:
         self.peewee = connect(self.url)
         self.embedded = isinstance(self.peewee, SqliteDatabase)
+        self._reads_fail = False
+        self._reads_done = 0
+        self._reading = 0
+        self._count = threading.Lock()
 
     def start(self) -> None:
         """Bind the models and start the threads; to be called on the event loop."""
@@ -93,12 +101,20 @@ class Database:
             lane.thread.start()
 
     async def stop(self) -> None:
-        """Let what is queued commit, then close every connection."""
+        """Let what is queued commit, then close every connection. A thread that hangs in a lost database is left (`hangs`)."""
         for lane in self._lanes:
-            lane.jobs.put(None)
-        for lane in self._lanes:
-            await asyncio.to_thread(lane.thread.join, PATIENCE)
+            with contextlib.suppress(queue.Full):
+                lane.jobs.put_nowait(None)
         self._readers.shutdown(wait=False, cancel_futures=True)
+        for _ in range(100):
+            if not self.hangs:
+                return
+            await asyncio.sleep(0.015)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread of ours is still at work; after `stop` it waits for an answer that does not come."""
+        return any(lane.thread.is_alive() for lane in self._lanes) or self._reading > 0
 
     async def write(self, key: str, operation: Callable[..., Happened[Answer]], *arguments: Any) -> Answer:
         """Run `operation(*arguments)` in a transaction and return its answer after the commit.
@@ -112,27 +128,64 @@ class Database:
             lane.jobs.put_nowait(job)
         except queue.Full:
             raise Unavailable from None
+        done = lane.done
         try:
-            answer: Answer = await asyncio.wait_for(job.future, PATIENCE)
+            answer: Answer = await asyncio.wait_for(job.future, IMPATIENCE if lane.is_down else PATIENCE)
         except TimeoutError:
+            lane.is_down = lane.done == done
             raise Unavailable from None
         return answer
 
     async def read(self, query: Callable[..., Answer], *arguments: Any) -> Answer:
         """Run `query(*arguments)` on a reading connection, all its statements on one snapshot."""
         future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, query, arguments)
+        done = self._reads_done
         try:
-            return await asyncio.wait_for(future, PATIENCE)
+            answer = await asyncio.wait_for(future, IMPATIENCE if self._reads_fail else PATIENCE)
         except TimeoutError:
+            self._reads_fail = self._reads_done == done
             raise Unavailable from None
+        return answer
 
     def _read(self, query: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
+        with self._reading_now():
+            return self._read_at_once(query, arguments)
+
+    @contextlib.contextmanager
+    def _reading_now(self) -> Iterator[None]:
+        with self._count:
+            self._reading += 1
         try:
-            with self._connected(), self._snapshot():
-                return query(*arguments)
+            yield
+        finally:
+            with self._count:
+                self._reading -= 1
+
+    def _read_at_once(self, query: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
+        try:
+            with self._connected(), self._snapshot(), self._deadline():
+                answer = query(*arguments)
         except (OperationalError, InterfaceError) as error:
+            self._reads_fail = True
             self.forget_connection()
             raise Unavailable from error
+        self._reads_fail = False
+        self._reads_done += 1
+        return answer
+
+    @contextlib.contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """End a query when nobody waits for it any more. PostgreSQL does so by itself; a slow search of SQLite would hold
+        one of the two readers for as long as it takes."""
+        if not self.embedded:
+            yield
+            return
+        connection, end = self.peewee.connection(), time.monotonic() + PATIENCE
+        connection.set_progress_handler(lambda: time.monotonic() > end, 50_000)
+        try:
+            yield
+        finally:
+            connection.set_progress_handler(None, 0)
 
     def _snapshot(self) -> Any:
         return self.peewee.transaction("DEFERRED" if self.embedded else "REPEATABLE READ")
@@ -140,10 +193,21 @@ class Database:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
         """Make sure that this thread holds a connection, a new one if the last was lost."""
-        if not self.peewee.is_closed() and not self.peewee.is_connection_usable():
+        if not self.peewee.is_closed() and (self._is_hung_up() or not self.peewee.is_connection_usable()):
             self.forget_connection()
         self.peewee.connect(reuse_if_open=True)
         yield
+
+    def _is_hung_up(self) -> bool:
+        """Whether the server has ended the connection since it was used: unasked, PostgreSQL says nothing but goodbye.
+
+        Without this, after a restart of the server each thread's next command would find that out by failing.
+        """
+        if self.embedded:
+            return False
+        waiting = select.poll()
+        waiting.register(self.peewee.connection().fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def forget_connection(self) -> None:
         """Drop this thread's connection, whatever state it is in; the next use makes another."""
@@ -157,6 +221,8 @@ class Lane:
         self.database = database
         self.loop = loop
         self.jobs: queue.Queue[Job | None] = queue.Queue(QUEUE_LENGTH)
+        self.is_down = False
+        self.done = 0  # batches, so that slow can be told from stuck
         self.thread = threading.Thread(target=self._work, name=f"lane-{number}", daemon=True)
 
     def _work(self) -> None:
@@ -218,6 +284,7 @@ class Lane:
 
     def _give_up(self, batch: list[Job], error: Exception) -> None:
         failures.inc()
+        self.is_down = True
         log.error("batch_failed", operations=len(batch), first=batch[0].operation.__name__, exc_info=error)
         self.database.forget_connection()
         self._answer(batch, Unavailable())
@@ -227,6 +294,8 @@ class Lane:
             for job in batch:
                 job.run()
         batches.observe(len(batch))
+        self.is_down = False
+        self.done += 1
         self._answer(batch)
 
     def _answer(self, batch: list[Job], error: Exception | None = None) -> None:
@@ -259,6 +328,9 @@ def connect(url: str) -> Peewee:
         url,
         connect_timeout=3,
         tcp_user_timeout=5_000,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
         options=f"-c lock_timeout={milliseconds} -c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=30000",
     )
 

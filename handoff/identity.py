@@ -14,7 +14,7 @@ from handoff import audit
 from handoff.browsers import browser_name
 from handoff.clock import new_id, now
 from handoff.database import Database, Happened
-from handoff.errors import Refused, SignedOut
+from handoff.errors import Refused, SignedOut, Unavailable
 from handoff.events import AccessEnded
 from handoff.models import Session, User
 
@@ -22,6 +22,7 @@ COOKIE = "handoff_session"
 DAY = 24 * 60 * 60 * 1000
 LINK_LIFETIME = 60 * 60 * 1000
 CODE_LIFETIME = 10 * 60 * 1000  # between the password and the code
+CROWD = 100  # sign-ins that may wait for their turn
 USED_EVERY = 60_000  # milliseconds between two notes of a session's last use
 
 
@@ -47,6 +48,7 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._few = asyncio.Semaphore(2)
+        self._waiting = 0
         self._nobody = self._hasher.hash(secrets.token_hex())
 
     async def hash(self, password: str) -> str:
@@ -54,7 +56,16 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, password: str, hashed: str | None) -> bool:
-        """Takes as long for somebody who does not exist, so that time tells nobody who does."""
+        """Takes as long for somebody who does not exist, so that time tells nobody who does. Raises Unavailable in a crowd."""
+        if self._waiting >= CROWD:
+            raise Unavailable("Too many people are signing in. Try again in a moment.")
+        self._waiting += 1
+        try:
+            return await self._matches(password, hashed)
+        finally:
+            self._waiting -= 1
+
+    async def _matches(self, password: str, hashed: str | None) -> bool:
         async with self._few:
             return await asyncio.to_thread(self._verify, password, hashed or self._nobody) and hashed is not None
 

@@ -1,6 +1,6 @@
 """Numbered lines: how one is appended, and how it looks to an agent and to the customer.
 
-Appending is two steps in one transaction. `claim_number` is the only place that counts: one conditional UPDATE of the
+Appending is two steps in one transaction. `numbering` is the only place that counts: one conditional UPDATE of the
 conversation, whose guard is the whole question "may this line be stored?" (I1, I2, I5). `store` writes the line that it allowed.
 """
 
@@ -14,6 +14,7 @@ from handoff.database import Happened
 from handoff.errors import Closed, Conflict, NotFound, NotOwner
 from handoff.events import MessagePosted
 from handoff.models import Conversation, Member, Message, Takeover, User
+from handoff.prepared import prepared
 from handoff.seats import Agent, agent_in, seated
 
 PAGE = 50
@@ -24,18 +25,18 @@ CATCH_UP_BYTES = 256 * 1024
 def claim_number(guard: Expression, **changes: Any) -> Conversation | None:
     """Take the next number and version of the conversation that meets `guard`; None when none does. Holds its row lock."""
     changes.setdefault("changed_at", now())
-    rows = (
-        Conversation.update(last_number=Conversation.last_number + 1, version=Conversation.version + 1, **changes)
-        .where(guard)
-        .returning(Conversation)
-        .execute()
-    )
-    return next(iter(rows), None)
+    return next(iter(numbering(guard, **changes).execute()), None)
 
 
-def store(conversation: Conversation, author: str, text: str, agent: Agent | None = None, **columns: Any) -> MessagePosted:
-    """Write the line that `claim_number` gave a number to."""
-    message = Message.create(
+def numbering(guard: Expression, **changes: Any) -> Any:
+    """The statement by which a conversation that meets `guard` gives out its next number and version."""
+    counted = Conversation.update(last_number=Conversation.last_number + 1, version=Conversation.version + 1, **changes)
+    return counted.where(guard).returning(Conversation)
+
+
+def store(conversation: Any, author: str, text: str, agent: Agent | None = None, **columns: Any) -> MessagePosted:
+    """Write the line that `numbering` gave a number to."""
+    (message,) = _written(
         conversation=conversation.id,
         number=conversation.last_number,
         author=author,
@@ -46,6 +47,25 @@ def store(conversation: Conversation, author: str, text: str, agent: Agent | Non
     )
     described = _describe_by(message, agent)
     return MessagePosted(conversation.id, conversation.assistant_id, conversation.version, described)
+
+
+@prepared
+def _written(
+    conversation: str,
+    number: int,
+    author: str,
+    text: str,
+    sent_at: int,
+    html: str | None = None,
+    client_id: str | None = None,
+    customer: str | None = None,
+    member: str | None = None,
+    takeover: str | None = None,
+    turn: str | None = None,
+    announced_as: str | None = None,
+    interrupted: bool = False,
+) -> Any:
+    return Message.insert(locals()).returning(Message)
 
 
 def post_as_agent(session_id: str, conversation_id: str, client_id: str, text: str, html: str) -> Happened[dict[str, Any]]:
@@ -114,7 +134,7 @@ def describe(message: Message, agent: dict[str, str] | None = None, user_id: str
         "html": message.html,
         "files": [],
         "sent_at": message.sent_at,
-        "interrupted": message.interrupted,
+        "interrupted": bool(message.interrupted),
         "agent": agent,
         "user_id": user_id,
         "announced_as": message.announced_as,

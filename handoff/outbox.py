@@ -58,9 +58,15 @@ class Outbox:
                 except Exception:
                     log.exception("announcement_failed", fact=type(fact).__name__)
             if happened_here:
-                for send in self._relays:
-                    send(fact)
+                self._pass_on(fact)
             self._facts.task_done()
+
+    def _pass_on(self, fact: Fact) -> None:
+        for send in self._relays:
+            try:
+                send(fact)
+            except Exception:
+                log.exception("relay_failed", fact=type(fact).__name__)
 
     async def drain(self) -> None:
         """Wait until everything that was put has been announced."""

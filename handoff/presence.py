@@ -20,6 +20,7 @@ class Presence:
         )
 
     def watched_here(self) -> list[str]:
+        """The assistants that somebody watches on this process."""
         rooms = self._server.manager.rooms.get("/agents", {})
         return [room.removeprefix("assistant:") for room in rooms if room is not None and room.startswith("assistant:")]
 

@@ -5,6 +5,7 @@ One task sends, in sequence; one listens. Redis being slow, frozen or gone holds
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -27,11 +28,15 @@ lost = Counter("handoff_relay_lost_total", "Facts that did not reach Redis")
 
 
 class Relay:
-    def __init__(self, url: str, process: str, outbox: Outbox, presence: Presence) -> None:
+    def __init__(self, url: str, process: str, outbox: Outbox, presence: Presence, catch_up: Callable[[], Awaitable[None]]) -> None:
+        """`catch_up` is called when facts may have been missed here: it makes every client here fetch."""
         self._redis = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=5)
         self._process = process
         self._outbox = outbox
         self._presence = presence
+        self._catch_up = catch_up
+        self._has_lost = False  # something that was to be sent
+        self._was_deaf = False
         self._envelopes: asyncio.Queue[str] = asyncio.Queue(LENGTH)
 
     def send(self, fact: Fact) -> None:
@@ -51,15 +56,23 @@ class Relay:
         try:
             self._envelopes.put_nowait(json.dumps({"process": self._process, **envelope}))
         except asyncio.QueueFull:
-            lost.inc()
+            self._lose()
+
+    def _lose(self) -> None:
+        """Remember it, so that the others hear of it as soon as they hear anything."""
+        lost.inc()
+        self._has_lost = True
 
     async def _send(self) -> None:
         while True:
             envelope = await self._envelopes.get()
             try:
+                if self._has_lost:
+                    await self._redis.publish(CHANNEL, json.dumps({"process": self._process, "lost": True}))
+                    self._has_lost = False
                 await self._redis.publish(CHANNEL, envelope)
             except (RedisError, OSError) as error:
-                lost.inc()
+                self._lose()
                 log.warning("relay_lost", error=type(error).__name__)
 
     async def _listen(self) -> None:
@@ -68,21 +81,30 @@ class Relay:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
                     log.info("relay_joined")
+                    await self._heard_again()
                     while True:
                         message = await channel.get_message(timeout=1)
                         if message is not None:
-                            self._heard(message["data"])
+                            await self._heard(message["data"])
             except (RedisError, OSError) as error:
+                self._was_deaf = True
                 log.warning("relay_interrupted", error=type(error).__name__)
                 await asyncio.sleep(1)
 
-    def _heard(self, data: bytes) -> None:
+    async def _heard_again(self) -> None:
+        if self._was_deaf:
+            self._was_deaf = False
+            await self._catch_up()
+
+    async def _heard(self, data: bytes) -> None:
         try:
             envelope = json.loads(data)
             if envelope["process"] == self._process:
                 return
             if "watched" in envelope:
                 self._presence.heard(envelope["process"], envelope["watched"])
+            elif "lost" in envelope:
+                await self._catch_up()
             else:
                 self._outbox.put_relayed(FACTS[envelope["kind"]](**envelope["fact"]))
         except (ValueError, KeyError, TypeError):

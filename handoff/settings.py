@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     trusted_proxies: list[str] = Field([], description="JSON: addresses of reverse proxies whose X-Forwarded-For is believed")
     max_queued_packets: int = Field(2_000, ge=10, description="packets that wait for one client before it is dropped")
     commands_per_10_seconds: int = Field(600, ge=1, description="commands of one person; more get `rate_limited`")
-    sign_ins_per_minute: int = Field(20, ge=1, description="failed sign-ins of one e-mail address; more get refused")
+    sign_ins_per_minute: int = Field(100, ge=1, description="failed sign-ins of one e-mail address; more get refused")
     sign_up: bool = Field(False, description="let anybody begin a team of their own at /sign-up")
     smtp_url: SecretStr = Field(
         SecretStr(""), description="`smtp://user:password@host:587` (STARTTLS where offered) or `smtps://...`: mails invitations"

@@ -7,17 +7,26 @@ from peewee import JOIN, Expression, fn
 
 from handoff import messages, signals, turns
 from handoff.models import Conversation, Customer, Member, Message, Note, Outcome, ReadMark, Seat, Takeover, User
+from handoff.prepared import prepared
 from handoff.seats import Agent
 
 
 def snapshot_of(conversation_id: str, agent: Agent | None = None) -> dict[str, Any]:
     """One conversation on the wire; `unread` is null unless it is told for an agent."""
-    return snapshots(Conversation.id == conversation_id, agent)[0]
+    return _snapshots(_whole(conversation_id), agent)[0]
+
+
+@prepared
+def _whole(conversation_id: str) -> Any:
+    return _selected().where(Conversation.id == conversation_id)
 
 
 def snapshots(which: Expression, agent: Agent | None = None, order: Iterable[Any] = (), limit: int = 1) -> list[dict[str, Any]]:
     """Conversations on the wire, in three queries however many."""
-    rows = list(_selected().where(which).order_by(*order).limit(limit).objects())
+    return _snapshots(list(_selected().where(which).order_by(*order).limit(limit).objects()), agent)
+
+
+def _snapshots(rows: list[Any], agent: Agent | None) -> list[dict[str, Any]]:
     ids = [row.id for row in rows]
     standing = signals.standing(ids)
     unread = _unread(ids, agent) if agent else {}
@@ -98,7 +107,7 @@ def _last_message(row: Any) -> dict[str, Any]:
         "files": [],
         "sent_at": row.last_sent_at,
         "agent": {"id": row.last_member, "name": row.last_name} if row.last_member else None,
-        "interrupted": row.last_interrupted,
+        "interrupted": bool(row.last_interrupted),
     }
 
 

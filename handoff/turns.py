@@ -16,9 +16,10 @@ from handoff.errors import TurnEnded as Ended
 from handoff.events import DraftChanged, Fact, MessagePosted, TurnEnded, TurnStarted, TypingChanged
 from handoff.markdown import render
 from handoff.models import Assistant, Conversation, Turn
+from handoff.prepared import prepared
 
 ATTEMPTS = 3
-CLAIM = 6_000  # milliseconds; `configure` sets it from the settings at start
+CLAIM = 6_000  # milliseconds; the start sets it from HANDOFF_LEASE_SECONDS, once for the process
 
 
 def begin(conversation: Conversation, process: str, attempt: int = 1) -> list[Fact]:
@@ -43,11 +44,20 @@ def write_draft(turn_id: str, conversation_id: str, text: str) -> Happened[None]
     The first statement changes nothing but takes the conversation's row lock, as every operation on a conversation does
     first: a batch of drafts and a takeover on another process would otherwise wait for each other.
     """
-    current = Conversation.update(turn_id=turn_id).where(is_current(turn_id, conversation_id))
-    if not current.execute():
+    if not _held(turn_id, conversation_id):
         raise Ended
-    Turn.update(draft=text, claimed_until=now() + CLAIM).where(Turn.id == turn_id).execute()
+    _drafted(turn_id, text, now() + CLAIM)
     return Happened(None, [DraftChanged(turn_id, conversation_id, text)] if text else [])
+
+
+@prepared
+def _held(turn_id: str, conversation_id: str) -> Any:
+    return Conversation.update(turn_id=turn_id).where(is_current(turn_id, conversation_id))
+
+
+@prepared
+def _drafted(turn_id: str, text: str, claimed_until: int) -> Any:
+    return Turn.update(draft=text, claimed_until=claimed_until).where(Turn.id == turn_id)
 
 
 def finish(

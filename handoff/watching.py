@@ -4,13 +4,14 @@ import base64
 import json
 from typing import Any
 
-from peewee import Expression, fn
+from peewee import JOIN, Expression, fn
 
 from handoff import snapshots
 from handoff.clock import now
 from handoff.errors import Invalid
 from handoff.events import Watch
-from handoff.models import Assistant, Conversation, Customer, Message, Signal
+from handoff.identity import session_lives
+from handoff.models import Assistant, Conversation, Customer, Member, Message, Seat, Session, Signal
 from handoff.seats import Agent, agent_in
 
 PAGE = 50
@@ -45,6 +46,22 @@ def owned(agent: Agent, assistant_id: str) -> list[str]:
         Conversation.assistant == assistant_id, Conversation.status == "active", Conversation.owner == agent.id
     )
     return [id for (id,) in mine.order_by(Conversation.changed_at.desc()).limit(MOST_OWNED).tuples()]
+
+
+def let_in(session_ids: list[str]) -> dict[str, set[str]]:
+    """The sessions among these that live, each with the assistants that its user's seats let them watch."""
+    rows = (
+        Session.select(Session.id, Assistant.id)
+        .join(Member, JOIN.LEFT_OUTER, on=((Member.user == Session.user) & Member.ended_at.is_null()))
+        .join(Seat, JOIN.LEFT_OUTER, on=((Seat.member == Member.id) & (Seat.status == "held") & Seat.ended_at.is_null()))
+        .join(Assistant, JOIN.LEFT_OUTER, on=(Assistant.team == Seat.team))
+        .where(Session.id << session_ids, session_lives())
+        .tuples()
+    )
+    found: dict[str, set[str]] = {}
+    for session_id, assistant_id in rows:
+        found.setdefault(session_id, set()).update({assistant_id} - {None})
+    return found
 
 
 def watched(agent: Agent, watch: Watch) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from peewee import fn
 from prometheus_client import Counter, Gauge, Histogram
 
 from handoff import turns
@@ -19,7 +20,7 @@ from handoff.errors import TurnEnded as Ended
 from handoff.errors import Unavailable
 from handoff.events import Fact, TurnEnded, TurnStarted, TypingChanged
 from handoff.markdown import render
-from handoff.models import Assistant, Conversation, Message
+from handoff.models import Assistant, Conversation, Message, Turn
 
 log = structlog.get_logger()
 
@@ -53,7 +54,6 @@ class Asked:
 class Draft:
     text: str = ""
     raised: list[tuple[str, str]] = field(default_factory=list)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Writers:
@@ -94,7 +94,7 @@ class Writers:
 
     async def _write(self, turn: str, conversation_id: str) -> None:
         try:
-            asked = await self._until_available(self._database.read, ask, conversation_id)
+            asked = await self._until_available(self._database.read, ask, turn)
             text, raised = await self._answered(turn, asked)
             html = await asyncio.to_thread(render, text)
             await self._until_available(
@@ -113,6 +113,9 @@ class Writers:
             ended.labels("ended").inc()
         except Unavailable:
             ended.labels("left").inc()  # its claim runs out and somebody takes it up
+        except Exception:
+            ended.labels("left").inc()
+            log.exception("turn_failed", conversation=conversation_id, turn=turn)
 
     async def _answered(self, turn: str, asked: Asked) -> tuple[str, tuple[tuple[str, str], ...]]:
         """The text to store and the signals to raise. An answer that is not whole becomes the fallback text."""
@@ -135,8 +138,8 @@ class Writers:
                 await collecting
 
     async def _collect(self, asked: Asked, draft: Draft) -> None:
-        provider = self.providers[asked.provider]
         try:
+            provider = self.providers[asked.provider]
             async with self._few, asyncio.timeout(self._turn_seconds), aclosing(provider.answer(asked.question)) as stream:
                 with first_piece.time():
                     piece = await anext(stream, None)
@@ -158,7 +161,6 @@ class Writers:
             draft.raised.append((piece.kind, piece.reason))
             return
         draft.text += piece.replace("\x00", "").encode("utf-8", "replace").decode()
-        draft.begun.set()
         if len(draft.text.encode()) > ANSWER_BYTES:
             raise AnswerFailed("The assistant's answer did not end.")
 
@@ -188,14 +190,31 @@ class Writers:
         return await call(*arguments)
 
 
-def ask(conversation_id: str) -> Asked:
-    """Read what the assistant is to know; to be run as a query."""
-    conversation = Conversation.get_by_id(conversation_id)
+def ask(turn_id: str) -> Asked:
+    """Read what the assistant is to know; to be run as a query.
+
+    The lines that this turn answers come last, after whatever was said: an earlier answer may have been stored behind them,
+    and lines that came after the turn began are the next turn's.
+    """
+    turn = Turn.get_by_id(turn_id)
+    conversation = Conversation.get_by_id(turn.conversation_id)
     assistant = Assistant.get_by_id(conversation.assistant_id)
-    last = Message.select(Message.author, Message.text).where(Message.conversation == conversation_id)
-    lines = list(last.order_by(Message.number.desc()).limit(LINES).tuples())
-    question = Question(conversation_id, assistant.id, assistant.knowledge_version, tuple(reversed(lines)))
+    said = Message.select(Message.number, Message.author, Message.text).where(Message.conversation == conversation.id)
+    last = said.order_by(Message.number.desc()).limit(LINES)
+    rows = [row for row in reversed(list(last.tuples())) if row[1] != "customer" or row[0] <= turn.answers]
+    answered = _answered_before(turn)
+    asked = [row for row in rows if row[1] == "customer" and row[0] > answered]
+    lines = [(author, text) for _, author, text in [*(row for row in rows if row not in asked), *asked]]
+    question = Question(conversation.id, assistant.id, assistant.knowledge_version, tuple(lines))
     return Asked(question, assistant.provider, assistant.fallback_text, conversation.version)
+
+
+def _answered_before(turn: Turn) -> int:
+    """The customer's last line that an earlier turn has answered."""
+    earlier = Turn.select(fn.MAX(Turn.answers)).where(
+        Turn.conversation == turn.conversation_id, Turn.id != turn.id, Turn.status << ("finished", "failed")
+    )
+    return earlier.scalar() or 0
 
 
 def _writes(asked: Asked) -> TypingChanged:

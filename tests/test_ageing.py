@@ -158,3 +158,14 @@ async def test_a_rating_is_the_customers_last_word_on_their_latest_conversation(
     assert (conversation.score, conversation.comment) == (4, "fine after all")
     for score in (0, 6, True, "5", 4.5):
         assert (await customer.refused("rate_conversation", score=score, comment=""))["code"] == "invalid"
+
+
+async def test_an_archived_assistant_takes_no_new_conversation_and_its_active_ones_go_on(stage: Stage) -> None:
+    await stage.hold_assistant()
+    old, new = await stage.customer(), await stage.customer()
+    await old.write("hello")
+    await stage.set_assistant(archived_at=1)
+    await old.write("still there?")
+    assert (await new.refused("post_message", client_id="n1", text="hello"))["code"] == "forbidden"
+    await old.do("end_conversation")
+    assert (await old.refused("post_message", client_id="n2", text="again"))["code"] == "forbidden"

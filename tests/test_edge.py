@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import pytest
 from argon2 import PasswordHasher
+from prometheus_client import REGISTRY
 
 from handoff import identity, sockets
 from handoff.models import Conversation, Message, Note, Session, User, Widget
@@ -351,19 +352,23 @@ async def test_a_frame_that_is_too_large_ends_its_connection_and_only_that(stage
     assert await _stored(stage) <= 2
 
 
-async def test_commands_sent_in_one_go_are_carried_out_and_answered_in_order(open_stage: OpenStage) -> None:
-    stage = await open_stage()
+async def test_commands_sent_in_one_go_are_carried_out_and_answered_in_order(stage: Stage) -> None:
     ada, tab = await stage.agent("Ada"), await stage.customer()
     await tab.write("hello")
     await ada.take_over(tab.conversation_id)
-    before = len(await stage.messages(tab.conversation_id))
-    async with entered(stage.url, _auth(stage, tab.token)) as wire:
-        for number in range(200):
-            await wire.send(f'42/customers,{number}["post_message",{{"client_id":"c{number}","text":"line {number}"}}]')
-        for number in range(200):
-            assert (await wire.until("43/customers,")).startswith(f"43/customers,{number}[")
-    stored = (await stage.messages(tab.conversation_id))[before:]
-    assert [row.text for row in stored] == [f"line {number}" for number in range(200)]
+    cookie = {"Cookie": f"{identity.COOKIE}={ada.cookie}"}
+    async with (
+        entered(stage.url, _auth(stage, tab.token)) as customer,
+        entered(stage.url, {"protocol": 1}, "/agents", headers=cookie) as agent,
+    ):
+        for wire, author, where in ((customer, "customer", {}), (agent, "agent", {"conversation_id": tab.conversation_id})):
+            for number in range(200):
+                line = {"client_id": f"c{number}", "text": f"{author} *line* {number}", **where}
+                await wire.send(f"42{wire.namespace},{number}{json.dumps(['post_message', line])}")
+            for number in range(200):
+                assert (await wire.until(f"43{wire.namespace},")).startswith(f"43{wire.namespace},{number}[")
+            stored = [row.text for row in await stage.messages(tab.conversation_id) if row.author == author and "*" in row.text]
+            assert stored == [f"{author} *line* {number}" for number in range(200)]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -375,16 +380,21 @@ async def test_a_watcher_who_does_not_read_is_dropped_and_the_others_hear_everyt
     cookie = {"Cookie": f"{identity.COOKIE}={ben.cookie}"}
     async with entered(stage.url, {"protocol": 1}, "/agents", headers=cookie, receive_buffer=4096) as wire:
         assert "ok" in await wire.command("watch", {"assistant_id": stage.assistant_id})
-        long, count = "\U0001f600" * 4000, 0
+        long, count, before = "\U0001f600" * 4000, 0, _dropped()
         while len(stage.handoff.agents.desks) == 2:
             count += 1
             await ada.write(customer.conversation_id, long)
             assert count < 2_000, "Ben was not dropped"
+    assert _dropped() == before + 1  # and not only because he answered no ping any more
     await wait_until(lambda: len(stage.handoff.server.eio.sockets) == 2, 10, "nothing is kept of Ben")
     assert (await ada.write(customer.conversation_id, "and now?"))["text"] == "and now?"
     said = lambda person: [fact["message"]["text"] for fact in person.heard.named("message_posted")]  # noqa: E731
     await wait_until(lambda: "and now?" in said(customer), 10, "the customer hears the last line")
     assert said(ada).count(long) == said(customer).count(long) == count
+
+
+def _dropped() -> float:
+    return REGISTRY.get_sample_value("handoff_connections_dropped_total", {"because": "does_not_read"}) or 0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -564,7 +574,7 @@ async def test_every_answer_protects_its_page(stage: Stage, http: aiohttp.Client
         assert "default-src 'none'" in policy, path
         assert "unsafe" not in policy, path
         assert response.headers["X-Content-Type-Options"] == "nosniff", path
-        assert ("frame-ancestors 'none'" in policy) == (path != f"/widget/{stage.widget_key}"), path
+        assert ("frame-ancestors 'none'" in policy) == (not path.startswith("/widget/")), path
     too_large = await http.post("/sign-in", data=io.BytesIO(b"email=a&password=" + b"x" * 2_000_000), headers=FORM)
     assert too_large.status == 413
     assert "Content-Security-Policy" in too_large.headers

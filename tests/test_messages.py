@@ -176,3 +176,17 @@ def _fill(conversation_id: str, count: int, text: str) -> None:
 
     for _ in range(count):
         store(claim_number(Conversation.id == conversation_id), "assistant", text)
+
+
+async def test_a_customer_whose_opening_nobody_told_this_socket_finds_the_conversation(stage: Stage) -> None:
+    """The fact that a conversation opened can be lost, on its way from another process; the row is found all the same."""
+    await stage.hold_assistant()
+    customer = await stage.customer()
+    tab = await stage.customer(customer.token)
+    announce, stage.handoff.database.announce = stage.handoff.database.announce, lambda facts: None
+    await customer.write("hello")
+    stage.handoff.database.announce = announce
+    assert [line["text"] for line in (await tab.do("catch_up", after=0))["messages"]] == ["hello"]
+    await customer.write("again")
+    for person in (customer, tab):
+        await person.heard.wait_for("message_posted", lambda fact: fact["message"]["text"] == "again")

@@ -50,7 +50,8 @@ async def test_assigning_twice_is_assigning_once_and_only_admins_may(stage: Stag
 
 async def test_a_suspended_seat_lets_its_holder_finish_what_they_own_and_nothing_else(stage: Stage) -> None:
     await stage.hold_assistant()
-    mine, other, ada = await stage.customer(), await stage.customer(), await stage.watcher("Ada")
+    mine, other, watching = await stage.customer(), await stage.customer(), await stage.watcher("Ada")
+    ada = await stage.second_socket(watching)
     await mine.write("hello")
     await other.write("hello")
     await ada.take_over(mine.conversation_id)
@@ -61,6 +62,7 @@ async def test_a_suspended_seat_lets_its_holder_finish_what_they_own_and_nothing
     assert (await ada.refused("open_conversation", conversation_id=other.conversation_id))["code"] == "no_seat"
     assert await stage.look(lambda: seats.overview(stage.team_id)["used"]) == 0
     await ada.do("close_conversation", conversation_id=mine.conversation_id, outcome_id=None, note="")
+    await wait_until(lambda: not watching.socket.connected, 5, "the socket that watched is closed")
 
 
 @pytest.mark.parametrize("how", ["seat released", "signed out", "member removed"])

@@ -11,7 +11,7 @@ from handoff.assistants import NeedsHuman
 from handoff.clock import now
 from handoff.database import Happened
 from handoff.identity import session_of
-from handoff.models import Turn
+from handoff.models import Entry, Turn
 from tests.cast import Agent, Customer, Stage
 from tests.waiting import wait_until
 
@@ -176,13 +176,47 @@ async def test_messages_that_come_during_a_turn_are_answered_together(stage: Sta
     held.say("First answer")
     held.finish()
     second = await held.is_asked(2)
-    assert second.lines[-1] == ("assistant", "First answer")
+    assert second.lines == (
+        ("customer", "one"),
+        ("assistant", "First answer"),
+        ("customer", "two"),
+        ("customer", "three"),
+    )
+    assert second.text == "two\nthree"
     held.say("Second answer")
     held.finish()
     await customer.heard.wait_for("message_posted", lambda fact: fact["message"]["text"] == "Second answer")
     texts = [line["text"] for line in await customer.history()]
     assert texts == ["one", "two", "three", "First answer", "Second answer"]
     assert [turn.answers for turn in await stage.turns(customer.conversation_id)] == [1, 3]
+
+
+async def test_a_question_that_comes_during_an_answer_gets_its_own(open_stage) -> None:
+    stage = await open_stage(words_per_second=40)
+    await stage.make(lambda: Entry.create(assistant=stage.assistant_id, question="What does it cost?", answer="Ten euros."))
+    customer, ada = await stage.customer(), await stage.watcher("Ada")
+    await customer.write("How long does delivery take?")
+    await customer.heard.wait_for("typing_changed")
+    await customer.write("What does it cost?")
+    await customer.heard.wait_for("message_posted", lambda fact: fact["message"]["number"] == 4)
+    assert [line["text"][:10] for line in (await customer.history())[2:]] == ["Delivery t", "Ten euros."]
+    assert not ada.heard.named("signal_raised")
+
+
+async def test_who_asks_the_assistant_for_a_person_raises_the_signal(stage: Stage) -> None:
+    customer, ada = await stage.customer(), await stage.watcher("Ada")
+    await customer.write("Can I talk to a person?")
+    assert (await ada.heard.wait_for("signal_raised"))["signal"]["kind"] == "asked_for_human"
+    said = await customer.heard.wait_for("message_posted", lambda fact: fact["message"]["author"] == "assistant")
+    assert "told the team" in said["message"]["text"]
+
+
+async def test_a_turn_whose_assistant_is_not_known_ends_with_the_fallback_text(stage: Stage) -> None:
+    await stage.set_assistant(provider="no such provider")
+    customer = await stage.customer()
+    await customer.write("hello")
+    said = await customer.heard.wait_for("message_posted", lambda fact: fact["message"]["author"] == "assistant")
+    assert said["message"]["text"].startswith("Sorry")
 
 
 async def test_every_turn_begins_with_typing_and_its_draft_only_grows(open_stage) -> None:

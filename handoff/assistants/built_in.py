@@ -13,8 +13,17 @@ NO_ANSWER = (
     "I'm sorry, I don't have an answer to that. You could put it another way, "
     "or write “talk to a person” and somebody from the team will have a look."
 )
+ASKED = (
+    "Of course. I have told the team that you would like to talk to a person; somebody answers here as soon as they can. "
+    "You can go on writing meanwhile."
+)
 GREETED = "Hello! What can I help you with?"
 _greeting = re.compile(r"\W*(hi|hello|hey|good (morning|afternoon|evening|day)|hallo|hola|bonjour)\b\W*(there)?\W*", re.IGNORECASE)
+_person = re.compile(
+    r"\b(talk|speak|chat|connect|transfer|pass|get)\w*\b.{0,40}\b(person|human|someone|somebody|agent|representative|operator)s?\b"
+    r"|\b(real|live|actual) (person|human|agent)\b|^\W*(a )?(human|person|agent|representative|operator)( please)?\W*$",
+    re.IGNORECASE | re.DOTALL,
+)
 _word = re.compile(r"\S+\s*")
 KEPT = 200  # indexes held at once
 
@@ -30,6 +39,8 @@ class BuiltIn:
         text = await self._text(question)
         if text is None:
             yield NeedsHuman("no_answer", "The assistant found nothing in its knowledge.")
+        elif text == ASKED:
+            yield NeedsHuman("asked_for_human", "The customer asked for a person.")
         for word in _word.findall(text or NO_ANSWER):
             await asyncio.sleep(self._pause)
             yield word
@@ -37,7 +48,10 @@ class BuiltIn:
     async def _text(self, question: Question) -> str | None:
         if _greeting.fullmatch(question.text.strip()):
             return GREETED
-        found = (await self._known(question)).find(question.text)
+        if _person.search(question.text):
+            return ASKED
+        knowledge = await self._known(question)
+        found = await asyncio.to_thread(knowledge.find, question.text)
         return found.answer if found else None
 
     async def _known(self, question: Question) -> Knowledge:

@@ -13,6 +13,8 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 FLOOR = 0.5  # share of the question's weight that an entry must hold to count as an answer
 LIKENESS = 0.7  # of a misspelt word to a known one
+CORRECTED = 20  # unknown words of a question, at most: comparing one with all that are known takes long
+LONGEST = 40  # letters of a word that is looked at
 
 # Words of which every question is full; they say nothing about what is asked.
 FILLER = """
@@ -52,7 +54,7 @@ class Knowledge:
 
     def find(self, question: str) -> Found | None:
         """The entry that answers best, or None where none holds enough of what was asked."""
-        asked = [self._known(word) or word for word in words(question)[:100]]
+        asked = self._spelt_right(words(question)[:100])
         if self._index is None or not any(word in self._weight for word in asked):
             return None
         scores = self._index.get_scores([word for word in asked if word in self._weight])
@@ -60,11 +62,14 @@ class Knowledge:
         share = self._share(asked, best)
         return Found(self.entries[best][1], self.entries[best][0], share) if share >= FLOOR else None
 
-    def _known(self, word: str) -> str | None:
-        """The word of our vocabulary that was meant; only words of four letters and more are corrected."""
-        if word in self._weight:
-            return word
-        if len(word) < 4:
+    def _spelt_right(self, asked: list[str]) -> list[str]:
+        unknown = list(dict.fromkeys(word for word in asked if word not in self._weight))[:CORRECTED]
+        meant = {word: self._meant(word) for word in unknown}
+        return [meant.get(word) or word for word in asked]
+
+    def _meant(self, word: str) -> str | None:
+        """The word of our vocabulary that was meant; only words of five letters and more are corrected, as "talk" is not "tall"."""
+        if len(word) < 5:
             return None
         match = process.extractOne(word, self._vocabulary, scorer=DamerauLevenshtein.normalized_similarity, score_cutoff=LIKENESS)
         return match[0] if match else None
@@ -78,7 +83,7 @@ def words(text: str) -> list[str]:
     """Lower-case words without accents and without the words that every question holds; plural s is cut."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return [_stem(word) for word in _words.findall(plain) if word not in _filler]
+    return [_stem(word[:LONGEST]) for word in _words.findall(plain) if word not in _filler]
 
 
 def _stem(word: str) -> str:

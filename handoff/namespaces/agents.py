@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from handoff import conversations, identity, messages, notes, snapshots, takeovers, teams, watching
 from handoff.database import Database
-from handoff.errors import NotOwner
+from handoff.errors import NotOwner, Unavailable
 from handoff.events import (
     AccessEnded,
     AddNote,
@@ -34,12 +35,17 @@ from handoff.namespaces.base import Door, Turned, command
 from handoff.seats import Agent
 from handoff.sockets import Connections
 
+log = structlog.get_logger()
+
+ACCESS_SECONDS = 2.0  # between two looks at whether those who are here may still be
+
 
 @dataclass
 class Desk:
     """One live socket of a user."""
 
     user: SignedIn
+    may_watch: set[str]  # assistants, when last looked: whoever may watch less now has lost a seat
     open: str | None = None
     owned: dict[str, list[str]] = field(default_factory=dict)  # by assistant, where the seat is suspended
 
@@ -75,7 +81,8 @@ class Agents(Door):
         user = await self.database.read(identity.session_of, request.cookies.get(identity.COOKIE, ""))
         if user is None:
             raise Turned("signed_out", "Sign in first.")
-        self.desks[sid] = Desk(user)
+        let_in = await self.database.read(watching.let_in, [user.session_id])
+        self.desks[sid] = Desk(user, let_in.get(user.session_id, set()))
         await self.enter_room(sid, f"user:{user.user_id}")
         # The session may have ended while the room was entered: then nobody would have told this socket.
         if await self.database.read(identity.session_of, request.cookies.get(identity.COOKIE, "")) is None:
@@ -92,6 +99,28 @@ class Agents(Door):
             desk = self.desks.get(sid)
             if desk is not None and fact.session_id in (None, desk.user.session_id):
                 await self.server.disconnect(sid, namespace=self.namespace)
+
+    async def watch_over(self) -> None:
+        """Close, every few seconds, the sockets whose access ended unheard: a session runs out without a word, and what another
+        process says can be lost (I10). Runs until cancelled."""
+        while True:
+            await asyncio.sleep(ACCESS_SECONDS)
+            try:
+                await self._close_ended()
+            except Unavailable:
+                log.warning("access_check_postponed")
+            except Exception:
+                log.exception("access_check_failed")
+
+    async def _close_ended(self) -> None:
+        here = dict(self.desks)
+        let_in = await self.database.read(watching.let_in, list({desk.user.session_id for desk in here.values()}))
+        for sid, desk in here.items():
+            may_watch = let_in.get(desk.user.session_id)
+            if may_watch is None or not desk.may_watch <= may_watch:
+                await self.server.disconnect(sid, namespace=self.namespace)
+            else:
+                desk.may_watch = may_watch
 
     @command(Watch)
     async def watch(self, sid: str, sent: Watch) -> dict[str, Any]:
@@ -164,6 +193,7 @@ def typing_of(session_id: str, conversation_id: str, is_typing: bool) -> TypingC
     if conversation.owner_id != agent.id or conversation.status != "active":
         raise NotOwner
     handoff = Takeover.select(Takeover.handoff).where(Takeover.id == conversation.takeover_id).scalar()
-    shown_as = "agent" if handoff == "announced" else "assistant"
+    silent = "assistant" if is_typing else None  # an assistant never says that it stopped
+    shown_as = "agent" if handoff == "announced" else silent
     at = (conversation.id, conversation.assistant_id, conversation.version)
     return TypingChanged(*at, "agent", is_typing, agent.named, shown_as)

@@ -10,6 +10,7 @@ from handoff import customers, messages, widgets
 from handoff.broadcasts import Broadcasts
 from handoff.clock import new_id
 from handoff.database import Database
+from handoff.errors import Unavailable
 from handoff.events import (
     CatchUp,
     ConversationOpened,
@@ -81,10 +82,8 @@ class Customers(Door):
         visit = self.visits[sid] = Visit(customer, widget.assistant_id, widgets.look(widget))
         # The room first and the row after it: what is committed in between reaches this socket as a fact.
         await self.enter_room(sid, f"customer:{customer.customer_id}")
-        conversation = await self.database.read(customers.latest, customer)
-        if visit.conversation_id is None and conversation is not None:
-            await self._join(sid, visit, conversation.id)
-        self.server.start_background_task(self._greet, sid, visit, customers.summary(conversation))
+        await self._find_conversation(sid, visit)
+        self.server.start_background_task(self._greet, sid, visit)
 
     def _customer(self, auth: dict[str, Any]) -> CustomerToken | None:
         given = auth.get("token")
@@ -95,9 +94,20 @@ class Customers(Door):
             raise Turned("bad_token", "This token is not one of ours.")
         return customer
 
-    async def _greet(self, sid: str, visit: Visit, conversation: dict[str, Any] | None) -> None:
-        """As a task of its own it comes after the CONNECT packet."""
+    async def _greet(self, sid: str, visit: Visit) -> None:
+        """As a task of its own it comes after the CONNECT packet, and tells what is so by then."""
+        try:
+            conversation = await self.database.read(customers.summary, visit.conversation_id)
+        except Unavailable:
+            await self.server.disconnect(sid, namespace=self.namespace)
+            return
         await self.broadcasts.tell_opened(sid, self.tokens.give(visit.customer), visit.look, conversation)
+
+    async def _find_conversation(self, sid: str, visit: Visit) -> None:
+        """Join the customer's conversation by the row. The fact that it opened only makes that quick; a fact can be lost."""
+        conversation = await self.database.read(customers.latest, visit.customer)
+        if conversation is not None and conversation.id != visit.conversation_id:
+            await self._join(sid, visit, conversation.id)
 
     async def _join(self, sid: str, visit: Visit, conversation_id: str) -> None:
         if visit.conversation_id is not None:
@@ -113,7 +123,7 @@ class Customers(Door):
             visit = self.visits.get(sid)
             if visit is not None and visit.conversation_id != fact.conversation_id:
                 await self._join(sid, visit, fact.conversation_id)
-                await self._greet(sid, visit, {"id": fact.conversation_id, "status": "active", "last_number": 0})
+                await self._greet(sid, visit)
 
     @command(PostMessage)
     async def post_message(self, sid: str, sent: PostMessage) -> dict[str, Any]:
@@ -121,11 +131,15 @@ class Customers(Door):
         said = await self.database.write(
             _key(visit), customers.post_message, visit.customer, sent.client_id, sent.text, self.process
         )
+        if visit.conversation_id != said["conversation_id"]:
+            await self._find_conversation(sid, visit)
         return {"message": messages.for_customer(said)}
 
     @command(CatchUp)
     async def catch_up(self, sid: str, sent: CatchUp) -> dict[str, Any]:
-        return await self.database.read(customers.catch_up, self.visits[sid].conversation_id, sent.after)
+        visit = self.visits[sid]
+        await self._find_conversation(sid, visit)
+        return await self.database.read(customers.catch_up, visit.conversation_id, sent.after)
 
     @command(Typing)
     async def typing(self, sid: str, sent: Typing) -> None:

@@ -16,5 +16,5 @@ async def shop(request: web.Request) -> web.Response:
     widget = await house.database.read(demo.widget)
     if widget is None:
         raise NotFound("There is no demo team here.")
-    context = {"widget_key": widget["key"], "widget_color": widget["color"], "base_url": house.settings.address}
-    return render_template("shop/index.html", request, context)
+    context = {f"widget_{name}": widget[name] for name in ("key", "color", "launcher")}
+    return render_template("shop/index.html", request, {**context, "base_url": house.settings.address})

@@ -43,7 +43,7 @@ async def sign_in(request: web.Request) -> web.Response:
     if not email or not password or max(len(email), len(password)) > FIELD_LENGTH or not _is_storable(email):
         return _page(request, email, onward, "Enter your e-mail address and your password.", 400)
     key = email.strip().lower()
-    # Counted before it is tried, so that many at once get no further than one after another.
+    # Counted before the password is looked at: many at once would all find that there is room.
     if not house.sign_in_limiter.hit(house.sign_in_rate, key):
         return _page(request, email, onward, RateLimited(60).words, 429)
     browser = request.headers.get("User-Agent", "")

@@ -6,7 +6,6 @@ from aiohttp import web
 from aiohttp_jinja2 import render_template
 
 from handoff import widgets
-from handoff.errors import NotFound
 from handoff.pages import HOUSE, ROOT
 
 routes = web.RouteTableDef()
@@ -22,7 +21,10 @@ async def frame(request: web.Request) -> web.Response:
     """The chat itself, which only the widget's sites may frame."""
     widget = await request.app[HOUSE].database.read(widgets.find, request.match_info["key"])
     if widget is None:
-        raise NotFound("This chat is not here any more.")
+        # Any site may frame it: it would show the browser's own error page else.
+        missing = render_template("widget/missing.html", request, {}, status=404)
+        missing.headers["X-Frame-Allow"] = "*"
+        return missing
     response = render_template("widget/index.html", request, {"widget": widgets.look(widget)})
     sites = json.loads(widget.sites)
     response.headers["X-Frame-Allow"] = " ".join(["'self'", *sites]) if sites else "*"

@@ -4,6 +4,10 @@ from playwright.async_api import Page
 
 from tests.servers import ROOT
 
+WIDTHS = (360, 1440)
+# A colour in mid-change has the contrast of neither end.
+STANDS_STILL = """Promise.allSettled(document.getAnimations()
+    .filter((it) => it.effect.getComputedTiming().endTime < 10_000).map((it) => it.finished))"""
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -19,10 +23,13 @@ async def width_beyond(page: Page) -> int:
     return await page.evaluate("document.documentElement.scrollWidth - innerWidth")
 
 
-async def must_suit_everybody(page: Page, where: str = "") -> None:
-    """Judge what stands still: a colour in mid-change has the contrast of neither end."""
-    await page.evaluate(
-        "Promise.all(document.getAnimations().filter(a => a.effect.getComputedTiming().activeDuration < 1e4).map(a => a.finished))"
-    )
-    assert await violations(page) == [], where
-    assert await width_beyond(page) <= 0, where
+async def fits(page: Page, where: str) -> None:
+    """The page as it is now suits everybody: narrow and wide, light and dark."""
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 800})
+        assert await width_beyond(page) <= 0, f"{where}, {width} px"
+        for color_scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=color_scheme)
+            await page.evaluate(STANDS_STILL)
+            found = await violations(page)
+            assert not found, "\n".join([f"{where}, {width} px, {color_scheme}", *found])

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from handoff import identity
 from tests.browser.pages import is_connected
 from tests.cast import Agent, Stage
+from tests.network import Relay
 from tests.servers import LOOPBACK, free_port
 
 OpenPage = Callable[..., Awaitable[Page]]
@@ -18,7 +19,7 @@ OpenPage = Callable[..., Awaitable[Page]]
 SHOP = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Harbour Lamps</title><link rel="icon" href="data:,">
-<h1>Harbour Lamps</h1><p>Lamps for boats.</p>
+<main><h1>Harbour Lamps</h1><p>Lamps for boats.</p></main>
 <script src="{url}/widget.js" data-widget="{key}" async></script>
 """
 
@@ -51,6 +52,29 @@ def open_chat(open_stage: Any, new_browser_page: Any) -> OpenPage:
         return page
 
     return open
+
+
+class Line(Relay):
+    """A customer's or agent's line to Handoff, which can also go deaf: what they say arrives, what they would hear is lost."""
+
+    is_deaf = False
+
+    async def _pump(self, reader: Any, writer: Any) -> None:
+        is_heard = writer.get_extra_info("peername")[1] != self.target
+        while data := await reader.read(65536):
+            await self._flows.wait()
+            if not (is_heard and self.is_deaf):
+                writer.write(data)
+                await writer.drain()
+
+
+@pytest.fixture
+async def behind_line(open_stage: Any) -> AsyncIterator[tuple[Stage, Line]]:
+    """A stage that people reach at `line.url`, through a network that can fail: `stage, line`."""
+    async with Line(0) as line:
+        stage = await open_stage(base_url=line.url)
+        line.target = stage.handoff.settings.port
+        yield stage, line
 
 
 @pytest.fixture

@@ -67,6 +67,16 @@ async def answer(console: Page, text: str) -> None:
     await console.locator("#composer-text").press("Enter")
 
 
+async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
+    """Press Tab as often as it takes; a stop that cannot be seen would be a fault, and one that is never reached too."""
+    for _ in range(40):
+        if await target.evaluate("it => it === document.activeElement"):
+            return
+        await page.keyboard.press(key)
+        assert await page.evaluate("document.activeElement.getClientRects().length > 0"), "the focus is out of sight"
+    raise AssertionError(f"{key} does not lead to {target}")
+
+
 class Frames:
     """Every WebSocket frame that a page receives from now on. Call it before the page is opened."""
 

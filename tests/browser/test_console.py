@@ -2,15 +2,14 @@
 
 import asyncio
 import re
-from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
 from handoff import seats
 from handoff.models import Assistant, Session
-from tests.browser.axe import must_suit_everybody, width_beyond
-from tests.browser.pages import answer, growing, line, lines, row
+from tests.browser.axe import WIDTHS, fits, width_beyond
+from tests.browser.pages import answer, growing, line, lines, row, tab_to
 from tests.cast import Agent, Customer, Stage
 from tests.waiting import wait_until
 
@@ -19,7 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sql
 QUESTION = "How long does delivery take?"
 ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 HOSTILE = [ATTACK, "W" * 4000, "\u202e" + "שלום עולם " * 40, "🛟" * 500 + "\u0301" * 300, "[a](javascript:alert(1)) **b** `c`"]
-WIDTHS = (360, 1440)
 OFF_LINE = "ERR_|WebSocket"
 
 
@@ -38,15 +36,6 @@ async def is_answered(stage: Stage, text: str = QUESTION) -> Customer:
 async def owns(agent: Agent, *customers: Customer) -> None:
     for customer in customers:
         await agent.take_over(customer.conversation_id)
-
-
-@pytest.fixture
-async def behind_relay(new_relay: Any, open_stage: Any) -> Any:
-    """A stage whose people come through a network that can fail: `stage, relay`."""
-    relay = await new_relay(0)
-    stage = await open_stage(base_url=relay.url)
-    relay.target = stage.handoff.settings.port
-    return stage, relay
 
 
 # --- who may, and who was first ---
@@ -89,16 +78,16 @@ async def _who_may_write(desks: list[Page]) -> list[bool]:
     return may if any(may) else []
 
 
-async def test_who_clicks_too_late_is_told_who_was_first(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_who_clicks_too_late_is_told_who_was_first(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
-    page = await open_console(stage, await stage.member("Ben"), customer.conversation_id, url=relay.url)
-    relay.freeze()
+    page = await open_console(stage, await stage.member("Ben"), customer.conversation_id, url=network.url)
+    network.freeze()
     await page.locator("#take-over").click()
     await expect(page.locator("#take-over")).to_have_text("Taking over…")
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    relay.resume()
+    network.resume()
     await expect(page.locator("#problem")).to_have_text("Ada was first and has this conversation now.")
     await expect(page.locator("#taken")).to_have_text("Ada has this conversation.")
 
@@ -130,23 +119,23 @@ async def test_what_is_half_written_belongs_to_its_conversation(stage, open_cons
     await expect(text).to_have_value("")
 
 
-async def test_lines_written_off_the_network_wait_and_are_sent_once(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_lines_written_off_the_network_wait_and_are_sent_once(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    page = await open_console(stage, ada, customer.conversation_id, url=relay.url, allow=OFF_LINE)
-    relay.freeze()
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    network.freeze()
     await answer(page, "Into the silence.")
     await expect(page.locator(".is-pending .message-mark")).to_have_text("Sending…")
-    await relay.refuse()
-    await relay.cut()
+    await network.refuse()
+    await network.cut()
     await expect(page.locator("#connection")).not_to_have_attribute("data-state", "live")
     await answer(page, "Off the network.")
     await expect(page.locator(".is-pending .message-mark")).to_have_text(["Waits for the connection"] * 2)
 
-    relay.resume()
-    await relay.accept()
+    network.resume()
+    await network.accept()
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     await expect(line(page, 4).locator(".message-text")).to_have_text("Off the network.")
     await expect(lines(page)).to_have_count(4)
@@ -154,34 +143,58 @@ async def test_lines_written_off_the_network_wait_and_are_sent_once(behind_relay
     assert [said["text"] for said in await customer.history()][2:] == ["Into the silence.", "Off the network."]
 
 
-async def test_a_reload_off_the_network_keeps_what_waits(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_a_line_whose_answer_got_lost_is_repeated_and_stands_once(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    page = await open_console(stage, ada, customer.conversation_id, url=relay.url, allow=OFF_LINE)
-    await relay.refuse()
-    await relay.cut()
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    network.is_deaf = True
+    await answer(page, "Can you hear me?")
+    await wait_until(lambda: _has_stored(stage, customer, 3), what="the line is stored")
+    await expect(page.locator(".is-pending")).to_have_count(1)
+    await network.cut()
+    network.is_deaf = False
+    await expect(line(page, 3).locator(".message-text")).to_have_text("Can you hear me?")
+    await expect(page.locator(".is-pending")).to_have_count(0)
+    await answer(page, "Good.")
+    await expect(line(page, 4).locator(".message-text")).to_have_text("Good.")
+    await expect(lines(page)).to_have_count(4)
+    assert await _has_stored(stage, customer, 4)
+
+
+async def _has_stored(stage: Stage, customer: Customer, count: int) -> bool:
+    return len(await stage.messages(customer.conversation_id)) == count
+
+
+async def test_a_reload_off_the_network_keeps_what_waits(behind_line, open_console):
+    stage, network = behind_line
+    customer = await is_answered(stage)
+    ada = await stage.agent("Ada")
+    await owns(ada, customer)
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    await network.refuse()
+    await network.cut()
     await answer(page, "Off the network.")
     await expect(page.locator(".is-pending")).to_have_attribute("data-state", "waiting")
-    await relay.accept()
+    await network.accept()
     await page.reload()
     await expect(line(page, 3).locator(".message-text")).to_have_text("Off the network.")
     await expect(lines(page)).to_have_count(3)
     assert len(await customer.history()) == 3
 
 
-async def test_a_refused_line_says_so_and_can_be_tried_again_or_thrown_away(behind_relay, open_console):
-    stage, relay = behind_relay
+async def test_a_refused_line_says_so_and_can_be_tried_again_or_thrown_away(behind_line, open_console):
+    stage, network = behind_line
     customer = await is_answered(stage)
     ada = await stage.agent("Ada")
     await owns(ada, customer)
-    page = await open_console(stage, ada, customer.conversation_id, url=relay.url, allow=OFF_LINE)
-    await relay.refuse()
-    await relay.cut()
+    page = await open_console(stage, ada, customer.conversation_id, url=network.url, allow=OFF_LINE)
+    await network.refuse()
+    await network.cut()
     await answer(page, "Too late.")
     await customer.do("end_conversation")
-    await relay.accept()
+    await network.accept()
     refused = page.locator(".is-pending")
     await expect(refused).to_have_attribute("data-state", "failed")
     await expect(refused.locator(".message-mark")).to_contain_text("Not sent:")
@@ -326,18 +339,7 @@ async def test_everything_can_be_done_with_the_keyboard_alone(stage, open_consol
     assert (takeover.ended_by, takeover.note) == ("agent", "Done.")
 
 
-async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
-    """Press Tab as often as it takes; a stop that cannot be seen would be a fault, and one that is never reached too."""
-    for _ in range(40):
-        if await target.evaluate("it => it === document.activeElement"):
-            return
-        await page.keyboard.press(key)
-        assert await page.evaluate("document.activeElement.getClientRects().length > 0"), "the focus is out of sight"
-    raise AssertionError(f"{key} does not lead to {target}")
-
-
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_every_view_is_accessible_and_fits(stage, open_console, color_scheme):
+async def test_every_view_is_accessible_and_fits(stage, open_console):
     assistant = await stage.hold_assistant()
     await stage.set_assistant(name="Tilly the very patient assistant of the harbour")
     customer = await asks(stage)
@@ -346,7 +348,7 @@ async def test_every_view_is_accessible_and_fits(stage, open_console, color_sche
     neighbour = await asks(stage, "Do you sell bells?")
     await neighbour.do("request_human")
     ben = await stage.watcher("Ben")
-    page = await open_console(stage, await stage.member("Ada"), customer.conversation_id, color_scheme=color_scheme)
+    page = await open_console(stage, await stage.member("Ada"), customer.conversation_id)
     await expect(growing(page)).to_have_text("Delivery takes **five")
     await fits(page, "with a draft")
     await page.locator("#take-over").click()
@@ -366,9 +368,8 @@ async def test_every_view_is_accessible_and_fits(stage, open_console, color_sche
     await fits(page, "the list")
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_the_pages_around_it_are_accessible_and_fit(stage, open_console, new_browser_page, color_scheme):
-    stranger = await new_browser_page(color_scheme=color_scheme, allow="404|403")
+async def test_the_pages_around_it_are_accessible_and_fit(stage, open_console, new_browser_page):
+    stranger = await new_browser_page(allow="404|403")
     await stranger.goto(f"{stage.url}/sign-in")
     await fits(stranger, "signing in")
     await stranger.get_by_label("E-mail").fill("ada@tidewater.example")
@@ -379,12 +380,6 @@ async def test_the_pages_around_it_are_accessible_and_fit(stage, open_console, n
     await stranger.goto(f"{stage.url}/nowhere")
     await expect(stranger.get_by_role("heading", name="Not found")).to_be_visible()
     await fits(stranger, "an error")
-    page = await open_console(stage, await stage.member("Cleo", seat=None), color_scheme=color_scheme)
+    page = await open_console(stage, await stage.member("Cleo", seat=None))
     await expect(page.locator("#no-seat")).to_be_visible()
     await fits(page, "without a seat")
-
-
-async def fits(page: Page, where: str) -> None:
-    for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 800})
-        await must_suit_everybody(page, f"{where}, {width} px")

@@ -39,14 +39,18 @@ async def test_the_customer_never_sees_another_token_and_what_they_saw_stays(sta
     await hers.locator("#take-over").click()
     await expect(hers.locator("#composer-text")).to_be_focused()
     assistant.say(UNHEARD)
-    assistant.finish()
     await expect(his.locator("#taken")).to_have_text("Ada has this conversation.")
     await answer(hers, "Yours is at the harbour already.")
-
     await expect(bubbles(chat)).to_have_text([QUESTION, SHOWN, "Yours is at the harbour already."])
+    assistant.finish()
+    await say(chat, "How nice!")
+
+    said = [QUESTION, SHOWN, "Yours is at the harbour already.", "How nice!"]
+    await expect(heard(chat)).to_have_text(said)
+    await expect(bubbles(chat)).to_have_text(said)
     await expect(chat.locator(".message[data-author=agent], .draft")).to_have_count(0)
     for console in (hers, his):
-        await expect(lines(console)).to_have_text([QUESTION, SHOWN, "Yours is at the harbour already."])
+        await expect(lines(console)).to_have_text(said)
         await expect(console.locator(".is-interrupted")).to_have_count(1)
         await expect(line(console, 2).locator(".message-mark")).to_have_text("interrupted by takeover")
         await expect(console.locator(".is-draft, .is-pending")).to_have_count(0)
@@ -57,12 +61,13 @@ async def test_the_customer_never_sees_another_token_and_what_they_saw_stays(sta
     assert "interrupt" not in frames.since(0) + await chat.content()
 
     await chat.reload()
-    await expect(bubbles(chat)).to_have_text([QUESTION, SHOWN, "Yours is at the harbour already."])
+    await expect(bubbles(chat)).to_have_text(said)
     messages = await stage.messages(conversation_id)
     assert [(line.number, line.author, line.text, bool(line.interrupted)) for line in messages] == [
         (1, "customer", QUESTION, False),
         (2, "assistant", SHOWN, True),
         (3, "agent", "Yours is at the harbour already.", False),
+        (4, "customer", "How nice!", False),
     ]
     assert [turn.status for turn in await stage.turns(conversation_id)] == ["interrupted"]
     conversation = await stage.conversation(conversation_id)

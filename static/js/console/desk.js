@@ -185,6 +185,13 @@ export class Desk {
     this.outbox.resume();
   }
 
+  /** Somebody's seat began or ended: with an owner's seat, what others may take over, which no conversation's fact tells. */
+  seatsChanged() {
+    if (this.screen.isNotice("no-seat")) return location.reload();
+    this.watching.fetchSoon();
+    this.opening.fetch();
+  }
+
   hear(name, fact) {
     if (name === "typing_changed") return this.typing.hear(fact);
     if (name === "seats_changed") return this.seatsChanged();

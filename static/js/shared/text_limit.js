@@ -3,7 +3,7 @@ export const TEXT_LIMIT = 4000;
 
 export function codePoints(text) {
   let count = 0;
-  for (const _ of text) count += 1; // eslint-disable-line no-unused-vars
+  for (const _ of text) count += 1;
   return count;
 }
 
