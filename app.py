@@ -104,7 +104,7 @@ class Handoff:
             self.relay = Relay(settings.redis_url, self.process, self.outbox, self.presence, catch_up=self.connections.send_away)
             self.outbox.relay(self.relay.send)
         self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
-        self.application = web.Application(client_max_size=1024 * 1024)
+        self.application = web.Application(client_max_size=1024 * 1024, middlewares=[self.connections.keep_the_door])
         setup(self.application, settings, self.database, Passwords())
         self.server.attach(self.application)
 

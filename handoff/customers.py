@@ -106,7 +106,7 @@ def latest(customer: CustomerToken) -> Conversation | None:
     conversation: Conversation | None = (
         Conversation.select()
         .where(Conversation.customer == customer.customer_id, Conversation.widget == customer.widget_id)
-        .order_by(Conversation.opened_at.desc(), Conversation.id.desc())
+        .order_by(Conversation.status, Conversation.opened_at.desc())  # "active" before "closed", whatever the clocks said
         .first()
     )
     if conversation is None or (conversation.closed_at or now()) < now() - REMEMBERED:

@@ -284,7 +284,7 @@ class Lane:
 
     def _give_up(self, batch: list[Job], error: Exception) -> None:
         failures.inc()
-        self.is_down = True
+        self.is_down = isinstance(error, OperationalError | InterfaceError)
         log.error("batch_failed", operations=len(batch), first=batch[0].operation.__name__, exc_info=error)
         self.database.forget_connection()
         self._answer(batch, Unavailable())

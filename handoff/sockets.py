@@ -7,11 +7,13 @@ whatever environ the client made up. They are renamed here, where a packet is re
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from aiohttp import web
 from aiohttp.web import Request
 from prometheus_client import Counter as Count
 from prometheus_client import Gauge
@@ -107,6 +109,15 @@ class Connections:
         peer, forwarded = request.remote or "", request.headers.get("X-Forwarded-For", "")
         return forwarded.rpartition(",")[2].strip() or peer if peer in self.trusted_proxies else peer
 
+    @web.middleware
+    async def keep_the_door(
+        self, request: Request, handler: Callable[[Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Refuse a handshake while sockets that have not said what they want, and all others, are too many."""
+        if request.path == "/socket.io/" and "sid" not in request.query and len(self.server.eio.sockets) >= 2 * self.most:
+            return web.json_response({"error": "too many connections"}, status=503)
+        return await handler(request)
+
     def leave(self, sid: str) -> None:
         address = self._sids.pop(sid, None)
         if address is not None:
@@ -119,7 +130,7 @@ class Connections:
         while True:
             await asyncio.sleep(1)
             for sid, socket in list(self.server.eio.sockets.items()):
-                if socket.queue.qsize() > self.most_queued:
+                if socket.queue.qsize() > self.most_queued and not socket.closed:
                     self._cut(sid, "does_not_read")
             self._cut_silent()
 
@@ -138,7 +149,7 @@ class Connections:
     def _cut_silent(self) -> None:
         time = asyncio.get_running_loop().time()
         known = self._with_namespace()
-        silent = {sid for sid in self.server.eio.sockets if sid not in known}
+        silent = {sid for sid, socket in self.server.eio.sockets.items() if sid not in known and not socket.closed}
         self._silent_since = {sid: self._silent_since.get(sid, time) for sid in silent}
         for sid, since in list(self._silent_since.items()):
             if time - since > GREETING_SECONDS:
@@ -156,7 +167,8 @@ class Connections:
     def _abort(self, eio_sid: str) -> None:
         """Abort the transport: what waits for this client is freed at once, and no closing handshake is waited for."""
         request = self.server.environ.get(eio_sid, {}).get("aiohttp.request")
-        if request is not None and request.transport is not None:
+        # Only a WebSocket has a transport to itself: on a polling client's others may speak, behind a proxy other people.
+        if request is not None and request.transport is not None and "Upgrade" in request.headers:
             request.transport.abort()
         self.server.eio.start_background_task(self._forget, eio_sid)
 

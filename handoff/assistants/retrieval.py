@@ -14,6 +14,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 FLOOR = 0.5  # share of the question's weight that an entry must hold to count as an answer
 LIKENESS = 0.7  # of a misspelt word to a known one
 CORRECTED = 20  # unknown words of a question, at most: comparing one with all that are known takes long
+TEXT_LENGTH = 8_000  # characters of an entry or a question that are looked at; normalising takes longer than in proportion
 LONGEST = 40  # letters of a word that is looked at
 
 # Words of which every question is full; they say nothing about what is asked.
@@ -81,7 +82,7 @@ class Knowledge:
 
 def words(text: str) -> list[str]:
     """Lower-case words without accents and without the words that every question holds; plural s is cut."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = unicodedata.normalize("NFKD", text[:TEXT_LENGTH].casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return [_stem(word[:LONGEST]) for word in _words.findall(plain) if word not in _filler]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import structlog
 from aiohttp import web
@@ -21,6 +21,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ASKED_BY: web.RequestKey[SignedIn | None] = web.RequestKey("asked_by")
 BODY_SECONDS = 10
+FORM_BYTES, FORM_FIELDS = 128 * 1024, 200
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY = "; ".join(
@@ -136,7 +137,7 @@ async def signed_in(request: web.Request) -> SignedIn:
     """The user who asks. Sends anybody else to the sign-in page."""
     user = await maybe_signed_in(request)
     if user is None:
-        raise web.HTTPFound(f"/sign-in?next={request.path}" if request.method == "GET" else "/sign-in")
+        raise web.HTTPFound(f"/sign-in?next={quote(request.path)}" if request.method == "GET" else "/sign-in")
     return user
 
 
@@ -162,9 +163,13 @@ async def read_form(request: web.Request) -> dict[str, str]:
     """The fields of a form as text, read within BODY_SECONDS; a slow body would stay open for ever."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            fields: Any = await request.post()
+            body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
-    except (ValueError, LookupError):  # a form in an unknown charset, too
+    if len(body) > FORM_BYTES:
+        raise web.HTTPRequestEntityTooLarge(FORM_BYTES, len(body))
+    try:
+        # Our pages send UTF-8 alone. A charset of the sender's choice can take minutes to read, and is not looked at.
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS))
+    except ValueError:
         raise web.HTTPBadRequest(text="That form could not be read.") from None
-    return {name: value for name, value in fields.items() if isinstance(value, str)}

@@ -44,14 +44,15 @@ async def sign_in(request: web.Request) -> web.Response:
         return _page(request, email, onward, "Enter your e-mail address and your password.", 400)
     key = email.strip().lower()
     # Counted before the password is looked at: many at once would all find that there is room.
-    if not house.sign_in_limiter.hit(house.sign_in_rate, key):
+    # By the address it comes from, too: a stranger's guesses must not keep the owner out.
+    if not house.sign_in_limiter.hit(house.sign_in_rate, key, request.remote or ""):
         return _page(request, email, onward, RateLimited(60).words, 429)
     browser = request.headers.get("User-Agent", "")
     try:
         entered = await identity.sign_in(house.database, house.passwords, email, password, browser, house.settings.session_days)
     except identity.WrongPassword as refusal:
         return _page(request, email, onward, refusal.words, 403)
-    house.sign_in_limiter.clear(house.sign_in_rate, key)
+    house.sign_in_limiter.clear(house.sign_in_rate, key, request.remote or "")
     return let_in(request, entered, onward)
 
 
