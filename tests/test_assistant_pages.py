@@ -114,7 +114,7 @@ async def test_an_archived_assistant_takes_no_new_conversation_and_its_active_on
     listed = await browser(ada).look("assistants/")
     assert listed.text.index('id="archived"') < listed.text.index("Tilly")
     assert listed.says("No assistants yet")
-    assert (await browser(ada).look(here)).says("Bring Tilly back")
+    assert (await browser(ada).look(here)).says("Bring back Tilly")
 
     await browser(ada).send(f"{here}bring-back")
     await new.write("Hello?")
@@ -134,7 +134,7 @@ async def test_archiving_or_bringing_back_twice_does_one_thing(stage, browser, a
 
 @ON_ONE
 async def test_htmx_gets_the_part_and_the_head_that_changed(stage, browser, ada):
-    for action, words in (("archive", "Bring Tilly back"), ("bring-back", "Archive Tilly")):
+    for action, words in (("archive", "Bring back Tilly"), ("bring-back", "Archive Tilly")):
         seen = await browser(ada).send(f"assistants/{stage.assistant_id}/{action}", headers=HTMX)
         assert seen.status == 200 and not seen.has("<html")
         assert seen.says(words) and seen.has('id="assistant-head"') and seen.has('hx-target="#said"')
