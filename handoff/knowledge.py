@@ -41,8 +41,11 @@ class Typed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
-class AssistantSettings(Typed):
+class AssistantName(Typed):
     name: Annotated[str, Field(max_length=80), AfterValidator(storable), AfterValidator(not_blank), AfterValidator(one_line)]
+
+
+class AssistantSettings(AssistantName):
     color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
     handoff: Literal["silent", "scripted", "announced"]
     handoff_text: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable)] = ""
@@ -68,7 +71,8 @@ class TriedQuestion(Typed):
 
 
 def assistants_of(session_id: str, team_id: str) -> tuple[Agent, list[dict[str, Any]]]:
-    """The member who asks, and the team's assistants with how many entries and active conversations each has."""
+    """The member who asks, and the team's assistants with how many entries and active conversations each has; the
+    archived ones last."""
     member = agent_in(team_id, session_id)
     entries = Entry.select(fn.COUNT(Entry.id)).where(Entry.assistant == Assistant.id)
     active = Conversation.select(fn.COUNT(Conversation.id)).where(
@@ -80,11 +84,12 @@ def assistants_of(session_id: str, team_id: str) -> tuple[Agent, list[dict[str, 
             Assistant.name,
             Assistant.color,
             Assistant.handoff,
+            Assistant.archived_at,
             entries.alias("entries"),
             active.alias("active"),
         )
-        .where(Assistant.team == team_id, Assistant.archived_at.is_null())
-        .order_by(fn.LOWER(Assistant.name), Assistant.id)
+        .where(Assistant.team == team_id)
+        .order_by(Assistant.archived_at.is_null(False), fn.LOWER(Assistant.name), Assistant.id)
         .limit(1_000)
     )
     return member, list(rows.dicts())

@@ -52,6 +52,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         health,
         invitations,
         members,
+        outcomes,
         plan,
         seats,
         second_factor,
@@ -78,7 +79,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
     guard.setup(app)
     app.add_routes([*members.routes, *invitations.routes, *founding.routes])
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
-    app.add_routes([*seats.routes, *assistants.routes, *entries.routes])
+    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *outcomes.routes])
     app.add_routes([*plan.routes, *api.routes])
     app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:

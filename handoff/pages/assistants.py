@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from handoff import knowledge
+from handoff import knowledge, workshop
 from handoff.assistants import NeedsHuman, Question
 from handoff.assistants.built_in import BuiltIn
 from handoff.assistants.retrieval import FLOOR, Knowledge
-from handoff.knowledge import AssistantSettings, TriedQuestion
+from handoff.clock import new_id
+from handoff.knowledge import AssistantName, AssistantSettings, TriedQuestion
 from handoff.markdown import render
 from handoff.models import Assistant, Entry, Widget
 from handoff.pages import HOUSE
@@ -36,10 +37,28 @@ routes = web.RouteTableDef()
 @routes.get("/teams/{team}/assistants/")
 @in_place
 async def assistants(request: web.Request) -> web.Response:
+    return await _list_page(request)
+
+
+@routes.post("/teams/{team}/assistants/")
+@in_place
+async def create(request: web.Request) -> web.Response:
     user, team_id = await visitor(request), id_in_path(request, "team")
-    member, team, rows = await request.app[HOUSE].database.read(_list, user.session_id, team_id)
-    context = frame(user, member, team, "assistants") | {"assistants": rows, "ink_on": ink_on}
-    return show(request, "assistants/index.html", "assistants/index.html", context)
+    form = await read_form(request)
+    typed, assistant_id = fields_of(AssistantName, form), form.get("assistant_id", "")
+    if not (assistant_id.isalnum() and assistant_id.isascii() and len(assistant_id) <= 64):
+        assistant_id = new_id()
+    try:
+        named = AssistantName.model_validate(typed)
+    except ValidationError as error:
+        refused = {"id": assistant_id, "typed": typed, "faults": faults_of(error)}
+        return await _list_page(request, status=422, creating=refused)
+    database = request.app[HOUSE].database
+    made = await database.write(team_id, workshop.create, user.session_id, team_id, assistant_id, named)
+    path = f"/teams/{team_id}/assistants/{made}/"
+    if wants_partial(request):
+        return web.Response(headers={"HX-Redirect": path})
+    return see(path)
 
 
 @routes.get("/teams/{team}/assistants/{assistant}/")
@@ -62,6 +81,18 @@ async def change(request: web.Request) -> web.Response:
     if wants_partial(request):
         return await assistant_page(request, "assistants/_form.html", said="Saved.")
     return see(f"/teams/{team_id}/assistants/{assistant_id}/")
+
+
+@routes.post("/teams/{team}/assistants/{assistant}/archive")
+@in_place
+async def archive(request: web.Request) -> web.Response:
+    return await _end_or_begin(request, workshop.archive, "Archived. It takes no new conversations.")
+
+
+@routes.post("/teams/{team}/assistants/{assistant}/bring-back")
+@in_place
+async def bring_back(request: web.Request) -> web.Response:
+    return await _end_or_begin(request, workshop.bring_back, "It takes new conversations again.")
 
 
 @routes.get("/teams/{team}/assistants/{assistant}/try")
@@ -100,6 +131,28 @@ async def assistant_page(
     if context["tried"] and "fault" not in context["tried"]:
         context["tried"] |= await _answer(request, shown["assistant"], context["tried"]["question"])
     return show(request, "assistants/assistant.html", partial, context, status)
+
+
+async def _list_page(request: web.Request, status: int = 200, creating: dict[str, Any] | None = None) -> web.Response:
+    """The list with the form for a new assistant; htmx gets the form alone. `creating` is what was typed and refused."""
+    user, team_id = await visitor(request), id_in_path(request, "team")
+    member, team, rows = await request.app[HOUSE].database.read(_list, user.session_id, team_id)
+    context = {
+        **frame(user, member, team, "assistants"),
+        "assistants": [row for row in rows if row["archived_at"] is None],
+        "archived": [row for row in rows if row["archived_at"] is not None],
+        "creating": creating or {"id": new_id(), "typed": {"name": ""}, "faults": {}},
+        "ink_on": ink_on,
+    }
+    return show(request, "assistants/index.html", "assistants/_create.html", context, status)
+
+
+async def _end_or_begin(request: web.Request, operation: Any, said: str) -> web.Response:
+    user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
+    await request.app[HOUSE].database.write(team_id, operation, user.session_id, team_id, assistant_id)
+    if wants_partial(request):
+        return await assistant_page(request, "assistants/_life.html", said=said)
+    return see(f"/teams/{team_id}/assistants/{assistant_id}/")
 
 
 def embed_code(address: str, widget: Widget) -> str:

@@ -8,16 +8,15 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Page, expect
 
-from handoff import identity, teams
-from handoff.database import Happened
+from handoff import identity
 from handoff.invitations import Links
-from handoff.models import Invitation, Member, Session, Team, User
+from handoff.models import Invitation, Member, Session, User
 from handoff.pages import HOUSE
 from tests.accounts import PASSWORD
 from tests.browser.axe import must_suit_everybody
 from tests.browser.pages import answer, heard, open_launcher, say
 from tests.cast import Agent, Stage, found_team
-from tests.fresh import Fresh, start
+from tests.fresh import start
 from tests.servers import LOOPBACK, free_port
 
 __all__ = ["start"]
@@ -97,10 +96,15 @@ async def test_an_owners_first_day_from_the_link_in_the_log_to_a_takeover(start,
     await expect(hers.locator("#seats-used")).to_have_text("2 of 2 used")
     await expect(kims.locator("#seats-used")).to_have_text("2 of 2 used")
 
-    # There is an assistant, and its embed code goes into a page on another port.
-    await make_assistant(fresh)
+    # She makes an assistant, and its embed code goes into a page on another port.
     await hers.get_by_role("link", name="Assistants", exact=True).click()
-    await hers.get_by_role("link", name="Lumen").click()
+    await hers.get_by_role("button", name="Create").click()
+    await expect(hers.get_by_text("Please fill this in.")).to_be_visible()
+    await expect(hers.get_by_label("Name", exact=True)).to_be_focused()
+    await must_suit_everybody(hers, "assistant refused")
+    await hers.get_by_label("Name", exact=True).fill("Lumen")
+    await hers.keyboard.press("Enter")
+    await expect(hers.locator("h1")).to_have_text("Lumen")
     await hers.get_by_role("link", name="Add an entry").click()
     await hers.get_by_label("Question", exact=True).fill("Do you sell anchors?")
     await hers.get_by_label("Answer", exact=True).fill("Yes, small ones.")
@@ -136,17 +140,6 @@ async def test_an_owners_first_day_from_the_link_in_the_log_to_a_takeover(start,
     await hers.locator("#take-over").click()
     await answer(hers, "Carla here.")
     await expect(heard(chat).last).to_have_text("Carla here.")
-
-
-async def make_assistant(fresh: Fresh) -> None:
-    """As the operator of the database could."""
-
-    def make() -> Happened[None]:
-        assistant = teams.add_assistant(Team.get(), "Lumen")
-        teams.add_widget(assistant, "Shop", "harbour-lamps-shop")
-        return Happened(None)
-
-    await fresh.handoff.database.write("", make)
 
 
 @pytest.fixture
