@@ -241,7 +241,7 @@ async def serve(settings: Settings, lines: list[str]) -> int:
     return status
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str] = ()) -> int:
     options = _options(words)
     os.umask(0o077)  # the database file holds what customers wrote
     try:

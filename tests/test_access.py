@@ -332,7 +332,7 @@ async def test_every_command_of_agents_asks_who_it_is(stage: Stage) -> None:
     strangers = [
         await stage.agent("Ana", team=other),
         await stage.agent("Otto", team=other, role="owner"),
-        await stage.agent("Rex", role="owner"),
+        await stage.agent("Rex", role="owner", seat=None),  # no seat that could end: that would close the socket
     ]
     await stage.make(lambda: Member.update(ended_at=1).where(Member.id == strangers[-1].member_id).execute())
     for name in AGENT_COMMANDS:

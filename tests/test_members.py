@@ -309,7 +309,7 @@ async def test_a_deleted_team_ends_for_everybody_and_its_conversations_close(sta
         await customer.heard.wait_for("conversation_closed")
         conversation = await stage.conversation(customer.conversation_id)
         assert (conversation.status, conversation.closed_by) == ("closed", "team")
-        assert (await customer.refused("post_message", client_id="again", text="hello?"))["code"] == "unavailable"
+        assert (await customer.refused("post_message", client_id="again", text="hello?"))["code"] == "forbidden"
     assert (await browser(ada).look(here(stage))).status == 302  # signed out: this was her only team
     assert (await browser(cleo).look(here(stage))).status == 404
     assert (await browser(cleo).look(f"/teams/{other_team}/")).status == 200

@@ -163,8 +163,11 @@ export class Desk {
     }
   }
 
+  /** Somebody's seat began or ended: with an owner's seat, what others may take over, which no conversation's fact tells. */
   async seatsChanged() {
     if (this.screen.isNotice("no-seat")) return location.reload();
+    this.watching.fetchSoon();
+    this.opening.fetch();
     if (this.team?.seat !== "suspended") return;
     await this.learnSeat();
     if (this.team.seat !== "suspended") this.showSeat();
@@ -183,13 +186,6 @@ export class Desk {
     this.watching.fetch();
     this.opening.fetch();
     this.outbox.resume();
-  }
-
-  /** Somebody's seat began or ended: with an owner's seat, what others may take over, which no conversation's fact tells. */
-  seatsChanged() {
-    if (this.screen.isNotice("no-seat")) return location.reload();
-    this.watching.fetchSoon();
-    this.opening.fetch();
   }
 
   hear(name, fact) {
