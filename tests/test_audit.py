@@ -1,5 +1,3 @@
-import threading
-
 """The audit: every change that an admin may ask about leaves one line, which only the team's admins read."""
 
 import ast
@@ -7,6 +5,7 @@ import asyncio
 import csv
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
