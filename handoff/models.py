@@ -11,6 +11,7 @@ from peewee import (
     BigIntegerField,
     BooleanField,
     DatabaseProxy,
+    FloatField,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -149,7 +150,16 @@ class Assistant(Row):
     team = refers_to(Team)
     name = TextField()
     color = TextField(default="#3257d6")
-    provider = TextField(default="built_in")
+    greeting = TextField(default="")  # what a widget says first that has no greeting of its own
+    provider = TextField(default="built_in")  # built_in, model, webhook
+    base_url = TextField(default="")  # of a chat-completions endpoint
+    model = TextField(default="")
+    model_key = TextField(default="")  # encrypted
+    instructions = TextField(default="")
+    temperature = FloatField(null=True)  # null: the endpoint's own
+    answer_tokens = IntegerField(default=1_000)
+    webhook_url = TextField(default="")
+    webhook_key = TextField(default="")  # encrypted
     handoff = TextField(default="silent")  # silent, scripted, announced
     handoff_text = TextField(default="")
     fallback_text = TextField(default="Sorry, I cannot answer that just now. Please try again in a moment.")
@@ -174,7 +184,8 @@ class Widget(Row):
     name = TextField()
     key = TextField(unique=True)
     greeting = TextField(default="")
-    color = TextField(default="")  # empty: the assistant's
+    color = TextField(default="")  # of launcher and head; empty: the assistant's
+    line_color = TextField(default="")  # of the customer's lines; empty: the same
     launcher = TextField(default="")
     suggestions = TextField(default="[]")  # JSON list of text
     sites = TextField(default="[]")  # JSON list of origins; empty: any site
@@ -189,6 +200,7 @@ class Customer(Row):
     widget = refers_to(Widget)
     name = TextField(null=True)
     email = TextField(null=True)
+    remembered = TextField(default="{}")  # JSON: what the assistant noted of what the customer told it
     created_at = BigIntegerField(default=now)
 
 
