@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peewee import SqliteDatabase
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from handoff.database import connect
+from handoff.migrations import migrate
 from tests.network import Relay
 from tests.servers import HandoffProcess, PostgresqlServer, RedisServer
 
@@ -31,25 +34,58 @@ def postgresql() -> Iterator[PostgresqlServer]:
         server.close()
 
 
-@pytest.fixture
-def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
-    """An empty PostgreSQL database, dropped afterwards."""
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: PostgresqlServer) -> str:
+    """The name of a database with all tables and no row, which every test copies: migrating takes longer than that."""
     name = postgresql.create_database()
+    migrated(postgresql.url(name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in a file."""
+    file = tmp_path_factory.mktemp("migrated") / "handoff.db"
+    migrated(f"sqlite:///{file}")
+    return file
+
+
+def migrated(url: str) -> None:
+    database = connect(url)
+    with database.connection_context():
+        migrate(database)
+        if isinstance(database, SqliteDatabase):
+            database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresqlServer, migrated_postgresql: str) -> Iterator[str]:
+    """A PostgreSQL database without a row, dropped afterwards."""
+    name = postgresql.create_database(migrated_postgresql)
     yield postgresql.url(name)
     postgresql.drop_database(name)
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A SQLite database in a file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'handoff.db'}"
+def sqlite_url(tmp_path: Path, migrated_sqlite: Path) -> str:
+    """A SQLite database without a row, in a file."""
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'handoff.db')}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database; the test runs once on each kind. `@pytest.mark.parametrize("database_url", ["sqlite"],
+    """A database without a row; the test runs once on each kind. `@pytest.mark.parametrize("database_url", ["sqlite"],
     indirect=True)` keeps it to one."""
     return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that is not even migrated, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'bare.db'}"
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.url(server.create_database())
 
 
 @pytest.fixture(scope="session")

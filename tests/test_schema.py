@@ -27,9 +27,9 @@ def schema(url: str) -> list[tuple]:
     return sorted(map(repr, rows))
 
 
-def test_a_migrated_database_is_what_the_models_say(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    prepare(Settings(_env_file=None, database_url=database_url, secret_key=SECRET_KEY))
-    if database_url.startswith("sqlite"):
+def test_a_migrated_database_is_what_the_models_say(bare_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    prepare(Settings(_env_file=None, database_url=bare_url, secret_key=SECRET_KEY))
+    if bare_url.startswith("sqlite"):
         other = f"sqlite:///{tmp_path / 'models.db'}"
     else:
         server = request.getfixturevalue("postgresql")
@@ -38,7 +38,7 @@ def test_a_migrated_database_is_what_the_models_say(database_url: str, tmp_path:
     models.proxy.initialize(database)
     with database.connection_context():
         database.create_tables(models.TABLES)
-    assert schema(database_url) == schema(other)
+    assert schema(bare_url) == schema(other)
 
 
 def test_a_second_start_migrates_nothing_and_keeps_the_data(tmp_path: Path) -> None:
