@@ -1,6 +1,7 @@
 """Who somebody is: passwords and sessions of users, signed tokens of customers."""
 
 import asyncio
+import functools
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Passwords:
         self._hasher = PasswordHasher()
         self._few = asyncio.Semaphore(2)
         self._waiting = 0
-        self._nobody = self._hasher.hash(secrets.token_hex())
+        self._nobody = _hash_of_nobody()
 
     async def hash(self, password: str) -> str:
         async with self._few:
@@ -74,6 +75,13 @@ class Passwords:
             return self._hasher.verify(hashed, password)
         except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
+
+
+@functools.cache
+def _hash_of_nobody() -> str:
+    """What the password of somebody who does not exist is compared with. It is made at the start, so that the first such
+    sign-in takes no longer than any other."""
+    return PasswordHasher().hash(secrets.token_hex())
 
 
 @dataclass(frozen=True)
