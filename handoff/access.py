@@ -98,6 +98,7 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("GET", "/teams/{team}/assistants/{assistant}/try"): Who.MEMBER,
     ("GET", "/teams/{team}/assistants/{assistant}/entries/"): Who.MEMBER,
     ("POST", "/teams/{team}/assistants/{assistant}/entries/"): Who.ADMIN,
+    ("GET", "/teams/{team}/assistants/{assistant}/entries/list"): Who.MEMBER,
     ("GET", "/teams/{team}/assistants/{assistant}/entries/new"): Who.MEMBER,
     ("GET", "/teams/{team}/assistants/{assistant}/entries/{entry}/"): Who.MEMBER,
     ("POST", "/teams/{team}/assistants/{assistant}/entries/{entry}/"): Who.ADMIN,
