@@ -41,7 +41,7 @@ SETTINGS_BYTES = 512 * 1024  # of a form: its longest texts, each character esca
 @routes.get("/teams/{team}/assistants/")
 @in_place
 async def assistants(request: web.Request) -> web.Response:
-    return await _list_page(request)
+    return await _list_page(request, "assistants/_listed.html")
 
 
 @routes.post("/teams/{team}/assistants/")
@@ -68,7 +68,7 @@ async def create(request: web.Request) -> web.Response:
 @routes.get("/teams/{team}/assistants/{assistant}/")
 @in_place
 async def assistant(request: web.Request) -> web.Response:
-    return await assistant_page(request)
+    return await assistant_page(request, "assistants/_live.html")
 
 
 @routes.post("/teams/{team}/assistants/{assistant}/")
@@ -85,7 +85,9 @@ async def change(request: web.Request) -> web.Response:
         refused = {"typed": typed, "faults": faults_of(error), "version": version, "began": began}
         return await assistant_page(request, "assistants/_form.html", status=422, **refused)
     except ChangedMeanwhile as meanwhile:
-        return await assistant_page(request, "assistants/_form.html", status=409, **_form_after(meanwhile))
+        answer = await assistant_page(request, "assistants/_form.html", status=409, **_form_after(meanwhile))
+        answer.headers["HX-Reswap"] = "outerHTML"  # a field that was typed in and put back must show the other's value too
+        return answer
     if wants_partial(request):
         return await assistant_page(request, "assistants/_form.html", said="Saved.")
     return see(f"/teams/{team_id}/assistants/{assistant_id}/")
@@ -143,8 +145,10 @@ async def assistant_page(
     return show(request, "assistants/assistant.html", partial, context, status)
 
 
-async def _list_page(request: web.Request, status: int = 200, creating: dict[str, Any] | None = None) -> web.Response:
-    """The list with the form for a new assistant; htmx gets the form alone. `creating` is what was typed and refused."""
+async def _list_page(
+    request: web.Request, partial: str = "assistants/_create.html", status: int = 200, creating: dict[str, Any] | None = None
+) -> web.Response:
+    """The list with the form for a new assistant, or its `partial`. `creating` is what was typed and refused."""
     user, team_id = await visitor(request), id_in_path(request, "team")
     member, team, rows = await request.app[HOUSE].database.read(_list, user.session_id, team_id)
     context = {
@@ -154,7 +158,7 @@ async def _list_page(request: web.Request, status: int = 200, creating: dict[str
         "creating": creating or {"id": new_id(), "typed": {"name": ""}, "faults": {}},
         "ink_on": ink_on,
     }
-    return show(request, "assistants/index.html", "assistants/_create.html", context, status)
+    return show(request, "assistants/index.html", partial, context, status)
 
 
 async def _end_or_begin(request: web.Request, operation: Any, said: str) -> web.Response:

@@ -25,7 +25,7 @@ ENTRIES = "/teams/{team}/assistants/{assistant}/entries/"
 async def listed(request: web.Request) -> web.Response:
     """The entries that are searched for, or all; where somebody else changed some, the page fetches this again."""
     if wants_partial(request):
-        return await assistant_page(request, "entries/_list.html")
+        return await assistant_page(request, "entries/_listed.html")
     query = f"?{urlencode({'search': request.query['search']})}" if "search" in request.query else ""
     return see(f"{_assistant_path(request)}{query}#entries")
 
