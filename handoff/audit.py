@@ -49,6 +49,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "outcome_brought_back": ("Outcome brought back", "brought the outcome {name} back"),
     "entry_added": ("Entry added", "added an entry to {name}"),
     "entry_edited": ("Entry edited", "edited an entry of {name}"),
+    "entries_imported": ("Entries imported", "imported entries into {name}: {added} added, {updated} changed"),
     "entry_deleted": ("Entry deleted", "deleted an entry of {name}"),
 }
 

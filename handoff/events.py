@@ -207,6 +207,18 @@ class MembersChanged(Fact):
     team_id: str
 
 
+@dataclass(frozen=True)
+class AssistantsChanged(Fact):
+    """Which assistants a team has, how they behave, or what they know."""
+
+    team_id: str
+
+
+@dataclass(frozen=True)
+class OutcomesChanged(Fact):
+    team_id: str
+
+
 FACTS: dict[str, type[Fact]] = {
     kind.__name__: kind
     for kind in (
@@ -224,5 +236,7 @@ FACTS: dict[str, type[Fact]] = {
         AccessEnded,
         SeatsChanged,
         MembersChanged,
+        AssistantsChanged,
+        OutcomesChanged,
     )
 }

@@ -16,7 +16,12 @@ def find(key: Any, customer: CustomerToken | None = None) -> Any:
     if not isinstance(key, str) or len(key) > 100 or not key.isascii() or not key.isprintable():
         return None
     widgets = (
-        Widget.select(Widget, Assistant.name.alias("assistant_name"), Assistant.color.alias("assistant_color"))
+        Widget.select(
+            Widget,
+            Assistant.name.alias("assistant_name"),
+            Assistant.color.alias("assistant_color"),
+            Assistant.greeting.alias("assistant_greeting"),
+        )
         .join(Assistant)
         .objects()
     )
@@ -32,7 +37,7 @@ def look(widget: Any) -> dict[str, Any]:
         "key": widget.key,
         "name": widget.name,
         "assistant": {"name": widget.assistant_name, "color": widget.assistant_color},
-        "greeting": widget.greeting,
+        "greeting": widget.greeting or widget.assistant_greeting,
         "color": widget.color or widget.assistant_color,
         "launcher": widget.launcher,
         "suggestions": json.loads(widget.suggestions),

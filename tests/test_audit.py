@@ -14,7 +14,7 @@ import pytest
 
 from handoff import audit, identity
 from handoff.database import Happened
-from handoff.models import Audit, Member, User
+from handoff.models import Audit, Entry, Member, User
 from handoff.pages.audit import _lines, inert
 from tests.accounts import HTMX, NewBrowser, new_browser, set_up, with_password
 from tests.cast import Stage, found_team
@@ -57,7 +57,8 @@ async def test_each_change_leaves_one_line_with_who_and_what(stage: Stage, ada, 
     entry = {"question": "Bells?", "answer": "Yes.", "entry_id": "abc"}
     await here.send(f"{one}/entries/", entry)
     await here.send(f"{one}/entries/", entry)
-    await here.send(f"{one}/entries/abc/", {**entry, "answer": "No."})
+    saved = await stage.look(lambda: Entry.get_by_id("abc").changed_at)
+    await here.send(f"{one}/entries/abc/", {**entry, "answer": "No.", "changed_at": str(saved)})
     await here.send(f"{one}/entries/abc/delete")
     await here.send(f"{one}/entries/abc/delete")
     agent = type(ada)(stage.url)

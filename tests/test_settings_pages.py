@@ -99,6 +99,7 @@ def settings_of(**changes: str) -> dict[str, str]:
         "assistant_minutes": "30",
         "human_minutes": "45",
         "fallback_text": "Sorry.",
+        "version": "0",
     }
     return {**fields, **changes}
 
@@ -360,7 +361,7 @@ async def test_an_edited_entry_changes_the_next_answer(stage, browser, ada):
     customer, entry = await stage.customer(), (await entries(stage))[0]
     await customer.write("How long does delivery take?")
     await customer.heard.wait_for("message_posted", lambda fact: "five working days" in fact["message"]["text"])
-    edited = {"question": entry.question, "answer": "Delivery takes one hour."}
+    edited = {"question": entry.question, "answer": "Delivery takes one hour.", "changed_at": str(entry.changed_at)}
     path = f"assistants/{stage.assistant_id}/entries/{entry.id}/"
     assert (await browser(ada).send(path, edited)).status == 303
     await customer.write("How long does delivery take?")

@@ -50,6 +50,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         founding,
         guard,
         health,
+        imports,
         invitations,
         members,
         outcomes,
@@ -79,7 +80,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
     guard.setup(app)
     app.add_routes([*members.routes, *invitations.routes, *founding.routes])
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
-    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *outcomes.routes])
+    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *imports.routes, *outcomes.routes])
     app.add_routes([*plan.routes, *api.routes])
     app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:

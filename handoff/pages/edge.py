@@ -159,15 +159,15 @@ async def _user_of_cookie(request: web.Request) -> SignedIn | None:
     return user
 
 
-async def read_form(request: web.Request) -> dict[str, str]:
+async def read_form(request: web.Request, most: int = FORM_BYTES) -> dict[str, str]:
     """The fields of a form as text, read within BODY_SECONDS; a slow body would stay open for ever."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
-    if len(body) > FORM_BYTES:
-        raise web.HTTPRequestEntityTooLarge(FORM_BYTES, len(body))
+    if len(body) > most:
+        raise web.HTTPRequestEntityTooLarge(most, len(body))
     try:
         # Our pages send UTF-8 alone. A charset of the sender's choice can take minutes to read, and is not looked at.
         return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS))

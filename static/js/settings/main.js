@@ -4,10 +4,12 @@ import { Live } from "./live.js";
 import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
+import { keepTyped } from "./typing.js";
 
 takeDoubleClicksOnce();
 showOutcomes();
 keepFocus();
+keepTyped();
 offerCopying();
 localiseTimes();
 new Live(document.getElementById("live")).open();
