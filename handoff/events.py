@@ -207,6 +207,13 @@ class MembersChanged(Fact):
     team_id: str
 
 
+@dataclass(frozen=True)
+class WidgetsChanged(Fact):
+    """How a widget looks, which key it has, which sites may carry it, or on which it was seen."""
+
+    team_id: str
+
+
 FACTS: dict[str, type[Fact]] = {
     kind.__name__: kind
     for kind in (
@@ -224,5 +231,6 @@ FACTS: dict[str, type[Fact]] = {
         AccessEnded,
         SeatsChanged,
         MembersChanged,
+        WidgetsChanged,
     )
 }

@@ -4,10 +4,14 @@ import { Live } from "./live.js";
 import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
+import { keepWidgetForm } from "./widget_form.js";
+import { previewWidget } from "./widget_preview.js";
 
 takeDoubleClicksOnce();
 showOutcomes();
 keepFocus();
 offerCopying();
 localiseTimes();
+keepWidgetForm();
+previewWidget();
 new Live(document.getElementById("live")).open();
