@@ -34,7 +34,7 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("GET", "/shop"): Who.ANYONE,
     ("GET", "/widget.js"): Who.ANYONE,
     ("GET", "/widget/{key}"): Who.ANYONE,
-    ("GET", "/widget/{key}/launcher.js"): Who.ANYONE,
+    ("GET", "/launcher/{key}"): Who.ANYONE,
     ("GET", "/sign-in"): Who.ANYONE,
     ("POST", "/sign-in"): Who.ANYONE,
     ("GET", "/sign-in/{token}"): Who.ANYONE,

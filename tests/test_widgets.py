@@ -94,7 +94,7 @@ async def test_what_an_admin_sets_is_what_the_widget_shows(stage, browser, ada):
     assert (look["greeting"], look["language"]) == ("Ahoj!\nHow can we help?", "ar")
     frame = await browser(None).look(f"/widget/{stage.widget_key}")
     assert frame.has('<html lang="ar" dir="rtl">') and frame.says("Ahoj!")
-    launcher = await browser(None).look(f"/widget/{stage.widget_key}/launcher.js")
+    launcher = await browser(None).look(f"/launcher/{stage.widget_key}")
     assert '{"color": "#abcdef", "launcher": "Ask us"}' in launcher.text
     assert launcher.headers["Content-Type"].startswith("text/javascript")
     assert await kinds(stage) == ["widget_changed"]
@@ -325,10 +325,10 @@ async def test_a_form_that_lies_about_what_it_showed_breaks_nothing(stage, brows
 # --- where it is seen -----------------------------------------------------------------------------
 
 
-async def visit(stage: Stage, site: str, what: str = "", **headers: str) -> tuple[int, str, str]:
+async def visit(stage: Stage, site: str, door: str = "widget", **headers: str) -> tuple[int, str, str]:
     async with (
         aiohttp.ClientSession() as http,
-        http.get(f"{stage.url}/widget/{stage.widget_key}{what}", headers={"Referer": site, **headers}) as response,
+        http.get(f"{stage.url}/{door}/{stage.widget_key}", headers={"Referer": site, **headers}) as response,
     ):
         return response.status, await response.text(), response.headers["Content-Security-Policy"].rpartition("frame-ancestors ")[2]
 
@@ -393,7 +393,7 @@ async def test_a_site_that_is_not_allowed_reads_so_and_is_noted_too(stage):
 
 async def test_however_many_visit_it_is_noted_once_a_minute(stage):
     key, before = stage.widget_key, now()
-    await asyncio.gather(*(visit(stage, f"https://s{at}.example/", what) for at in range(10) for what in ("", "/launcher.js")))
+    await asyncio.gather(*(visit(stage, f"https://s{at}.example/", door) for at in range(10) for door in ("widget", "launcher")))
     await wait_until(lambda: was_seen(stage), what="a site is noted")
     first = (await widget(stage)).last_site
     row = await stage.look(lambda: widgets.find(key))
@@ -508,6 +508,6 @@ async def test_texts_are_inert_on_every_page_and_in_the_launcher(stage, browser,
     for place in (path, f"{path}rotate", f"assistants/{stage.assistant_id}/widgets/", f"/widget/{stage.widget_key}"):
         seen = await browser(ada).look(place)
         assert seen.status == 200 and not seen.has("<script>alert") and not seen.has("<img src=x"), place
-    launcher = await browser(ada).look(f"/widget/{stage.widget_key}/launcher.js")
+    launcher = await browser(ada).look(f"/launcher/{stage.widget_key}")
     assert launcher.text.isascii() and launcher.text.count("\n") == 0
-    assert (await browser(ada).look("/widget/nowhere/launcher.js")).status == 404
+    assert (await browser(ada).look("/launcher/nowhere")).status == 404

@@ -51,7 +51,7 @@ async def loader(request: web.Request) -> web.FileResponse:
     return web.FileResponse(ROOT / "static" / "js" / "loader.js", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
 
-@routes.get("/widget/{key}/launcher.js")
+@routes.get("/launcher/{key}")
 async def launcher(request: web.Request) -> web.Response:
     """How the launcher looks. A script, so that a site's policy needs no more than it needs for the loader."""
     widget = await request.app[HOUSE].database.read(widgets.find_frame, request.match_info["key"])

@@ -108,7 +108,7 @@ iframe:not(.open){visibility:hidden}
 
   // A script like this one: the site's policy allows it already. Without it the launcher looks as it does by itself.
   const settings = document.createElement("script");
-  settings.src = `${origin}/widget/${key}/launcher.js`;
+  settings.src = `${origin}/launcher/${key}`;
   settings.nonce = script.nonce;
   settings.referrerPolicy = "origin";
   settings.onload = settings.onerror = () => (document.body ? start() : addEventListener("DOMContentLoaded", start));
