@@ -127,6 +127,7 @@ async def test_a_site_that_is_not_allowed_reads_so_until_an_admin_adds_it_with_o
     await expect(page.locator("#site-check[data-state=allowed]")).to_contain_text(address)
     await expect(page.get_by_label("Allowed sites")).to_have_value(f"https://other.example\n{address}")
     await expect(page.get_by_label("Greeting")).to_have_value("Half a sen")
+    await expect(page.locator("#facts-title")).to_be_focused()
     assert json.loads((await widget(stage)).sites) == ["https://other.example", address]
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#said")).to_have_text("Saved.")
@@ -197,7 +198,7 @@ async def test_a_colleagues_change_shows_by_itself_and_never_over_what_is_typed(
     await his.get_by_role("button", name="Save").click()
     await expect(his.locator("#said")).to_have_text("Saved.")
     await hers.get_by_role("button", name="Save").press("Enter")
-    await expect(hers.locator("#widget-conflict")).to_be_visible()
+    await expect(hers.locator("#widget-conflict")).to_be_focused()
     await expect(hers.locator("#greeting-meanwhile")).to_contain_text("“His”")
     await expect(hers.locator("#launcher-meanwhile")).to_contain_text("“Ask Otto”")
     await expect(hers.get_by_label("Greeting")).to_have_value("Mine")
