@@ -22,6 +22,7 @@ from handoff.events import (
     SignalRaised,
     TurnEnded,
     TypingChanged,
+    WidgetsChanged,
 )
 from handoff.messages import for_agents, for_customer
 
@@ -64,6 +65,8 @@ class Broadcasts:
                 await self._to_team("assistants_changed", fact.team_id)
             case OutcomesChanged():
                 await self._to_team("outcomes_changed", fact.team_id)
+            case WidgetsChanged():
+                await self._to_team("widgets_changed", fact.team_id)
 
     async def tell_opened(self, sid: str, token: str, widget: dict[str, Any], conversation: dict[str, Any] | None) -> None:
         """Greet one socket of a customer with who they are, how the widget looks and which conversation is theirs."""

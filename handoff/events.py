@@ -215,6 +215,13 @@ class AssistantsChanged(Fact):
 
 
 @dataclass(frozen=True)
+class WidgetsChanged(Fact):
+    """How a widget looks, which key it has, which sites may carry it, or on which it was seen."""
+
+    team_id: str
+
+
+@dataclass(frozen=True)
 class OutcomesChanged(Fact):
     team_id: str
 
@@ -238,5 +245,6 @@ FACTS: dict[str, type[Fact]] = {
         MembersChanged,
         AssistantsChanged,
         OutcomesChanged,
+        WidgetsChanged,
     )
 }

@@ -183,6 +183,7 @@ class Widget(Row):
     assistant = refers_to(Assistant)
     name = TextField()
     key = TextField(unique=True)
+    former_key = TextField(null=True, index=True)  # the one before: opens running conversations, and no new ones
     greeting = TextField(default="")
     color = TextField(default="")  # of launcher and head; empty: the assistant's
     line_color = TextField(default="")  # of the customer's lines; empty: the same

@@ -56,6 +56,7 @@ FACTS = (
     "members_changed",
     "assistants_changed",
     "outcomes_changed",
+    "widgets_changed",
 )
 
 
@@ -67,7 +68,7 @@ def test_every_fact_is_in_the_readme(name: str) -> None:
 def test_every_fact_that_is_emitted_is_in_that_list() -> None:
     said = set(
         re.findall(
-            r'"((?:conversation|message|typing|signal|note|draft|seats|members|assistants|outcomes)_[a-z_]+)"',
+            r'"((?:conversation|message|typing|signal|note|draft|seats|members|assistants|outcomes|widgets)_[a-z_]+)"',
             source("broadcasts.py"),
         )
     )

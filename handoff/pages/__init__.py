@@ -61,6 +61,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         shop,
         sign_in,
         widget,
+        widgets,
     )
 
     app[HOUSE] = House(
@@ -77,10 +78,11 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
     )
     edge.setup(app)
+    widget.setup(app)
     guard.setup(app)
     app.add_routes([*members.routes, *invitations.routes, *founding.routes])
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
-    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *imports.routes, *outcomes.routes])
+    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *imports.routes, *outcomes.routes, *widgets.routes])
     app.add_routes([*plan.routes, *api.routes])
     app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:

@@ -5,6 +5,8 @@ import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
 import { keepTyped } from "./typing.js";
+import { keepWidgetForm } from "./widget_form.js";
+import { previewWidget } from "./widget_preview.js";
 
 takeDoubleClicksOnce();
 showOutcomes();
@@ -12,4 +14,6 @@ keepFocus();
 keepTyped();
 offerCopying();
 localiseTimes();
+keepWidgetForm();
+previewWidget();
 new Live(document.getElementById("live")).open();
