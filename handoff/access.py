@@ -37,6 +37,7 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("GET", "/sign-in"): Who.ANYONE,
     ("POST", "/sign-in"): Who.ANYONE,
     ("GET", "/sign-in/{token}"): Who.ANYONE,
+    ("POST", "/sign-in/{token}"): Who.ANYONE,  # whoever holds the link
     ("POST", "/sign-out"): Who.ANYONE,  # ends the session that asks, if there is one
     ("PUT", "/api/teams/{team}/plan"): Who.BILLING,
     ("GET", "/setup"): Who.ANYONE,
