@@ -20,25 +20,21 @@ def close_as_agent(session_id: str, conversation_id: str, outcome_id: str | None
     agent = agent_in(messages.team_of(conversation_id), session_id)
     agent.must_have_seat()
     mine = (Conversation.owner == agent.id) & seated(agent.id)
-    refusal = outcome_id is not None and _why_not(agent.team_id, outcome_id)
-    if refusal:
-        if not _is_closed_by(agent, conversation_id):
-            raise refusal
-        return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)})
+    if outcome_id is not None and _is_archived(agent.team_id, outcome_id) and not _is_closed_by(agent, conversation_id):
+        raise Invalid("This outcome was archived and is offered no more. Choose another one.")
     facts = close((Conversation.id == conversation_id) & mine, "agent", outcome_id, note if note and note.strip() else None)
     if not facts:
         _must_have_closed(agent, conversation_id)
     return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)}, facts)
 
 
-def _why_not(team_id: str, outcome_id: str) -> Invalid | None:
-    """Why a conversation of the team cannot end with that outcome; None when it can, and the outcome stays so meanwhile."""
+def _is_archived(team_id: str, outcome_id: str) -> bool:
+    """Whether an outcome is offered no more; it stays as it is to the end of the transaction. Raises Invalid for no outcome of
+    the team's."""
     outcome = unchanging(Outcome.select().where(Outcome.id == outcome_id, Outcome.team == team_id), Outcome).first()
     if outcome is None:
-        return Invalid("Choose one of the team's outcomes.")
-    if outcome.archived_at is not None:
-        return Invalid(f"{outcome.name} was archived and is offered no more. Choose another outcome.")
-    return None
+        raise Invalid("Choose one of the team's outcomes.")
+    return outcome.archived_at is not None
 
 
 def _must_have_closed(agent: Agent, conversation_id: str) -> None:
