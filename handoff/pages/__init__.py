@@ -1,5 +1,6 @@
 """HTTP: pages, health and the edge around them. `setup` puts the routes on an application."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from handoff.assistants import Provider
 from handoff.database import Database
 from handoff.identity import Passwords
 from handoff.invitations import Links
 from handoff.mail import Mail
+from handoff.seals import Seal
 from handoff.second_factor import Secrets
 from handoff.settings import Settings
 
@@ -32,13 +35,22 @@ class House:
     secrets: Secrets
     links: Links
     mail: Mail
+    providers: Mapping[str, Provider]
+    keys: Seal  # of assistants' keys
 
 
 HOUSE = web.AppKey("house", House)
 SET_UP = "/account/second-factor/"  # where whoever lacks a second factor is led
 
 
-def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:
+def setup(
+    app: web.Application,
+    settings: Settings,
+    database: Database,
+    passwords: Passwords,
+    providers: Mapping[str, Provider],
+    keys: Seal,
+) -> None:
     from handoff.pages import (
         account,
         api,
@@ -71,6 +83,8 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         Secrets(settings.secret_key.get_secret_value()),
         Links(settings.secret_key.get_secret_value()),
         Mail(settings.smtp_url.get_secret_value(), settings.mail_from),
+        providers,
+        keys,
     )
     aiohttp_jinja2.setup(
         app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
