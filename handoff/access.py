@@ -97,6 +97,9 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("POST", "/teams/{team}/assistants/{assistant}/archive"): Who.ADMIN,
     ("POST", "/teams/{team}/assistants/{assistant}/bring-back"): Who.ADMIN,
     ("GET", "/teams/{team}/assistants/{assistant}/try"): Who.MEMBER,
+    ("GET", "/teams/{team}/assistants/{assistant}/answers/"): Who.MEMBER,
+    ("POST", "/teams/{team}/assistants/{assistant}/answers/"): Who.ADMIN,
+    ("POST", "/teams/{team}/assistants/{assistant}/answers/try"): Who.ADMIN,  # an answer may cost the team money
     ("GET", "/teams/{team}/assistants/{assistant}/entries/"): Who.MEMBER,
     ("POST", "/teams/{team}/assistants/{assistant}/entries/"): Who.ADMIN,
     ("GET", "/teams/{team}/assistants/{assistant}/entries/new"): Who.MEMBER,

@@ -45,6 +45,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "assistant_archived": ("Assistant archived", "archived the assistant {name}"),
     "assistant_brought_back": ("Assistant brought back", "brought the assistant {name} back"),
     "assistant_changed": ("Assistant changed", "changed the assistant {name}"),
+    "answers_changed": ("Answers changed", "changed where the answers of {name} come from"),
     "outcome_added": ("Outcome added", "added the outcome {name}"),
     "outcome_renamed": ("Outcome renamed", "renamed the outcome {was} to {name}"),
     "outcome_archived": ("Outcome archived", "archived the outcome {name}"),

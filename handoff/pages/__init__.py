@@ -19,6 +19,7 @@ from handoff.mail import Mail
 from handoff.seals import Seal
 from handoff.second_factor import Secrets
 from handoff.settings import Settings
+from handoff.trials import Trials
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,8 +36,8 @@ class House:
     secrets: Secrets
     links: Links
     mail: Mail
-    providers: Mapping[str, Provider]
     keys: Seal  # of assistants' keys
+    trials: Trials
 
 
 HOUSE = web.AppKey("house", House)
@@ -53,6 +54,7 @@ def setup(
 ) -> None:
     from handoff.pages import (
         account,
+        answers,
         api,
         assistants,
         audit,
@@ -83,8 +85,8 @@ def setup(
         Secrets(settings.secret_key.get_secret_value()),
         Links(settings.secret_key.get_secret_value()),
         Mail(settings.smtp_url.get_secret_value(), settings.mail_from),
-        providers,
         keys,
+        Trials(providers, settings.turn_seconds),
     )
     aiohttp_jinja2.setup(
         app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
@@ -93,7 +95,7 @@ def setup(
     guard.setup(app)
     app.add_routes([*members.routes, *invitations.routes, *founding.routes])
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
-    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *outcomes.routes])
+    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *outcomes.routes, *answers.routes])
     app.add_routes([*plan.routes, *api.routes])
     app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:
