@@ -26,6 +26,9 @@ from handoff import demo, founding, identity, journal, models, plans, turns
 from handoff.accounts import password_fault
 from handoff.assistants import providers
 from handoff.assistants.built_in import BuiltIn
+from handoff.assistants.model import Model
+from handoff.assistants.shelf import Shelf
+from handoff.assistants.webhook import Webhook
 from handoff.broadcasts import Broadcasts
 from handoff.database import Database, connect
 from handoff.errors import Invalid, Refused
@@ -38,6 +41,7 @@ from handoff.outbox import Outbox
 from handoff.pages import setup
 from handoff.presence import Presence
 from handoff.relay import Relay
+from handoff.seals import Seal
 from handoff.settings import Settings, SettingsError, load, unknown_names
 from handoff.sockets import Connections, create_server
 from handoff.sweeper import Sweeper
@@ -70,9 +74,11 @@ class Handoff:
             frozenset(settings.trusted_proxies),
         )
         self.tokens = CustomerTokens(settings.secret_key.get_secret_value())
+        keys, shelf = Seal(settings.secret_key.get_secret_value(), "assistant keys"), Shelf(self.database)
+        answering = providers(BuiltIn(shelf, settings.words_per_second), Model(), Webhook())
         self.writers = Writers(
             self.database,
-            providers(BuiltIn(self.database, settings.words_per_second)),
+            answering,
             self.outbox.put,
             self.process,
             settings.turn_seconds,
@@ -105,7 +111,7 @@ class Handoff:
             self.outbox.relay(self.relay.send)
         self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
         self.application = web.Application(client_max_size=1024 * 1024, middlewares=[self.connections.keep_the_door])
-        setup(self.application, settings, self.database, Passwords())
+        setup(self.application, settings, self.database, Passwords(), answering, keys)
         self.server.attach(self.application)
 
     async def start(self) -> None:

@@ -38,6 +38,7 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("GET", "/sign-in"): Who.ANYONE,
     ("POST", "/sign-in"): Who.ANYONE,
     ("GET", "/sign-in/{token}"): Who.ANYONE,
+    ("POST", "/sign-in/{token}"): Who.ANYONE,  # whoever holds the link
     ("POST", "/sign-out"): Who.ANYONE,  # ends the session that asks, if there is one
     ("PUT", "/api/teams/{team}/plan"): Who.BILLING,
     ("GET", "/setup"): Who.ANYONE,
@@ -104,6 +105,9 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("POST", "/teams/{team}/assistants/{assistant}/widgets/{widget}/allow"): Who.ADMIN,
     ("GET", "/teams/{team}/assistants/{assistant}/widgets/{widget}/rotate"): Who.MEMBER,
     ("POST", "/teams/{team}/assistants/{assistant}/widgets/{widget}/rotate"): Who.ADMIN,
+    ("GET", "/teams/{team}/assistants/{assistant}/answers/"): Who.MEMBER,
+    ("POST", "/teams/{team}/assistants/{assistant}/answers/"): Who.ADMIN,
+    ("POST", "/teams/{team}/assistants/{assistant}/answers/try"): Who.ADMIN,  # an answer may cost the team money
     ("GET", "/teams/{team}/assistants/{assistant}/entries/"): Who.MEMBER,
     ("POST", "/teams/{team}/assistants/{assistant}/entries/"): Who.ADMIN,
     ("GET", "/teams/{team}/assistants/{assistant}/entries/list"): Who.MEMBER,

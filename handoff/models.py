@@ -38,6 +38,12 @@ def refers_to(model: type[Model], **options: Any) -> ForeignKeyField:
     return ForeignKeyField(model, backref="+", **options)
 
 
+def unchanging(query: Any, model: type[Model]) -> Any:
+    """The query, with the rows of `model` that it finds held as they are to the end of the transaction; many may hold them at
+    once. A database with one writer at a time needs no lock for that."""
+    return query.for_update("FOR SHARE", of=model) if proxy.obj.for_update else query
+
+
 class Plan(Table):
     id = TextField(primary_key=True)
     human_agents = IntegerField()

@@ -14,7 +14,7 @@ from peewee import fn
 from prometheus_client import Counter, Gauge, Histogram
 
 from handoff import turns
-from handoff.assistants import NeedsHuman, Provider, Question
+from handoff.assistants import AnswerFailed, NeedsHuman, Piece, Provider, ProviderSettings, Question, Remember
 from handoff.database import Database
 from handoff.errors import TurnEnded as Ended
 from handoff.errors import Unavailable
@@ -34,10 +34,6 @@ AT_ONCE = 100
 writing = Gauge("handoff_turns_running", "Turns that this process is writing")
 ended = Counter("handoff_turns_total", "Turns by how they ended here", ["how"])
 first_piece = Histogram("handoff_first_piece_seconds", "Time from the start of a turn to the assistant's first piece")
-
-
-class AnswerFailed(Exception):
-    """No whole answer came; its text is the reason, in words for an agent."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +152,11 @@ class Writers:
         if not draft.text.strip():
             raise AnswerFailed("The assistant's answer was empty.")
 
-    def _add(self, piece: str | NeedsHuman, draft: Draft) -> None:
+    def _add(self, piece: Piece, draft: Draft) -> None:
         if isinstance(piece, NeedsHuman):
             draft.raised.append((piece.kind, piece.reason))
+            return
+        if isinstance(piece, Remember):
             return
         draft.text += piece.replace("\x00", "").encode("utf-8", "replace").decode()
         if len(draft.text.encode()) > ANSWER_BYTES:
@@ -205,7 +203,15 @@ def ask(turn_id: str) -> Asked:
     answered = _answered_before(turn)
     asked = [row for row in rows if row[1] == "customer" and row[0] > answered]
     lines = [(author, text) for _, author, text in [*(row for row in rows if row not in asked), *asked]]
-    question = Question(conversation.id, assistant.id, assistant.knowledge_version, tuple(lines))
+    question = Question(
+        conversation.id,
+        assistant.id,
+        assistant.knowledge_version,
+        tuple(lines),
+        assistant.team_id,
+        ProviderSettings.of(assistant),
+        f"{conversation.id}-{turn.answers}",
+    )
     return Asked(question, assistant.provider, assistant.fallback_text, conversation.version)
 
 

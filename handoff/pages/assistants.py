@@ -13,6 +13,7 @@ from handoff.assistant_settings import AssistantSettings, ChangedMeanwhile, Mark
 from handoff.assistants import NeedsHuman, Question
 from handoff.assistants.built_in import BuiltIn
 from handoff.assistants.retrieval import FLOOR, Knowledge
+from handoff.assistants.shelf import Shelf
 from handoff.clock import new_id
 from handoff.knowledge import AssistantName, EntrySearch, TriedQuestion
 from handoff.markdown import render
@@ -239,7 +240,7 @@ async def _answer(request: web.Request, assistant: Assistant, question: str) -> 
     """What the assistant itself says to the question, and the entry that it says it from."""
     database = request.app[HOUSE].database
     entries = await database.read(knowledge.entries_of, assistant.id, None)
-    provider = BuiltIn(database, words_per_second=inf)
+    provider = BuiltIn(Shelf(database), words_per_second=inf)
     asked = Question("", assistant.id, assistant.knowledge_version, (("customer", question),))
     pieces = [piece async for piece in provider.answer(asked)]
     text = "".join(piece for piece in pieces if isinstance(piece, str))

@@ -7,6 +7,7 @@ import { localiseTimes } from "./times.js";
 import { keepTyped } from "./typing.js";
 import { keepWidgetForm } from "./widget_form.js";
 import { previewWidget } from "./widget_preview.js";
+import { offerTrying } from "./try.js";
 
 takeDoubleClicksOnce();
 showOutcomes();
@@ -16,4 +17,5 @@ offerCopying();
 localiseTimes();
 keepWidgetForm();
 previewWidget();
+offerTrying();
 new Live(document.getElementById("live")).open();
