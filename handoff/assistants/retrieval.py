@@ -55,13 +55,18 @@ class Knowledge:
 
     def find(self, question: str) -> Found | None:
         """The entry that answers best, or None where none holds enough of what was asked."""
+        best = self.nearest(question, 1)
+        return best[0] if best and best[0].score >= FLOOR else None
+
+    def nearest(self, question: str, most: int) -> list[Found]:
+        """The entries that come nearest, the best first, enough or not; none that hold nothing of what was asked."""
         asked = self._spelt_right(words(question)[:100])
         if self._index is None or not any(word in self._weight for word in asked):
-            return None
+            return []
         scores = self._index.get_scores([word for word in asked if word in self._weight])
-        best = int(scores.argmax())
-        share = self._share(asked, best)
-        return Found(self.entries[best][1], self.entries[best][0], share) if share >= FLOOR else None
+        order = [int(scores.argmax())] if most == 1 else [int(place) for place in (-scores).argsort(kind="stable")[:most]]
+        found = [Found(self.entries[place][1], self.entries[place][0], self._share(asked, place)) for place in order]
+        return [one for one in found if one.score > 0]
 
     def _spelt_right(self, asked: list[str]) -> list[str]:
         unknown = list(dict.fromkeys(word for word in asked if word not in self._weight))[:CORRECTED]
