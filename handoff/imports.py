@@ -216,5 +216,7 @@ def _put(assistant_id: str, new: list[EntryText], changed: list[tuple[Entry, Ent
     rows += [(entry.id, assistant_id, row.question, row.answer, max(time, entry.changed_at + 1)) for entry, row in changed]
     columns = [Entry.id, Entry.assistant, Entry.question, Entry.answer, Entry.changed_at]
     for at in range(0, len(rows), AT_ONCE):
-        statement = Entry.insert_many(rows[at : at + AT_ONCE], fields=columns)
-        statement.on_conflict(conflict_target=[Entry.id], preserve=[Entry.question, Entry.answer, Entry.changed_at]).execute()
+        statement = Entry.insert_many(rows[at : at + AT_ONCE], fields=columns).on_conflict(
+            conflict_target=[Entry.id], preserve=[Entry.question, Entry.answer, Entry.changed_at]
+        )
+        statement.as_rowcount().execute()

@@ -429,6 +429,17 @@ async def test_trying_a_question_shows_the_answer_and_its_entry(stage, browser, 
 
 
 @ON_ONE
+async def test_trying_a_question_tells_what_came_next(stage, browser, ada):
+    base = f"assistants/{stage.assistant_id}/"
+    await browser(ada).send(f"{base}entries/", {"question": "What does delivery cost?", "answer": "Nothing."})
+    seen = await browser(ada).look(f"{base}try", params={"question": "How long does delivery take?"})
+    assert seen.says("Delivery takes five working days.")
+    assert seen.says("Next came: What does delivery cost? , which holds")
+    near = await browser(ada).look(f"{base}try", params={"question": "delivery purple elephants submarine"})
+    assert near.says("marked for a person") and near.says("Nearest came:") and near.says("too little")
+
+
+@ON_ONE
 async def test_trying_what_nobody_taught_says_so(stage, browser, ada):
     path = f"assistants/{stage.assistant_id}/try"
     assert (await browser(ada).look(path, params={"question": "Purple elephants?"})).says("marked for a person")

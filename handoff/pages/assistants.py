@@ -36,6 +36,7 @@ from handoff.seats import Agent
 
 routes = web.RouteTableDef()
 
+NEAR = 3  # entries that came near, told of beside the one that answers
 SETTINGS_BYTES = 512 * 1024  # of a form: its longest texts, each character escaped
 
 
@@ -244,19 +245,23 @@ async def _answer(request: web.Request, assistant: Assistant, question: str) -> 
     asked = Question("", assistant.id, assistant.knowledge_version, (("customer", question),))
     pieces = [piece async for piece in provider.answer(asked)]
     text = "".join(piece for piece in pieces if isinstance(piece, str))
-    found, html = await asyncio.to_thread(_why, entries, question, text)
+    found, others, html = await asyncio.to_thread(_why, entries, question, text)
+    needs_human = any(isinstance(piece, NeedsHuman) for piece in pieces)
     return {
         "html": html,
         "entry": found,
-        "needs_human": any(isinstance(piece, NeedsHuman) for piece in pieces),
+        "others": others if found or needs_human else [],
+        "needs_human": needs_human,
         "floor": round(FLOOR * 100),
     }
 
 
-def _why(entries: list[Entry], question: str, text: str) -> tuple[dict[str, Any] | None, str]:
-    """The entry whose answer was given, with the share of the question that it holds; none when no entry spoke."""
-    found = Knowledge([(entry.question, entry.answer) for entry in entries]).find(question)
-    if found is None or found.answer.split() != text.split():
-        return None, render(text)
-    entry = next(entry for entry in entries if (entry.question, entry.answer) == (found.question, found.answer))
-    return {"id": entry.id, "question": entry.question, "share": round(found.score * 100)}, render(text)
+def _why(entries: list[Entry], question: str, text: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], str]:
+    """The entry whose answer was given, with the share of the question that it holds; none when no entry spoke. Then the
+    entries that came near, and the answer as it is shown."""
+    ids = {(entry.question, entry.answer): entry.id for entry in reversed(entries)}
+    nearest = Knowledge([(entry.question, entry.answer) for entry in entries]).nearest(question, NEAR + 1)
+    told = [{"id": ids[one.question, one.answer], "question": one.question, "share": round(one.score * 100)} for one in nearest]
+    if not nearest or nearest[0].score < FLOOR or nearest[0].answer.split() != text.split():
+        return None, told[:NEAR], render(text)
+    return told[0], told[1:], render(text)
