@@ -115,6 +115,7 @@ async def test_a_site_that_is_not_allowed_reads_so_until_an_admin_adds_it_with_o
     await stage.make(lambda: Widget.update(sites='["https://other.example"]').execute())
     ada = await stage.member("Ada", role="owner")
     page = await open_page(stage, new_browser_page, ada, f"{(await widget(stage)).id}/")
+    await expect(page.locator("body")).to_be_focused()
     await page.get_by_label("Greeting").fill("Half a sen")
     shop = await new_browser_page(allow="403")
     await shop.goto(address)
@@ -127,7 +128,7 @@ async def test_a_site_that_is_not_allowed_reads_so_until_an_admin_adds_it_with_o
     await expect(page.locator("#site-check[data-state=allowed]")).to_contain_text(address)
     await expect(page.get_by_label("Allowed sites")).to_have_value(f"https://other.example\n{address}")
     await expect(page.get_by_label("Greeting")).to_have_value("Half a sen")
-    await expect(page.locator("#facts-title")).to_be_focused()
+    await expect(page.locator("#site-title")).to_be_focused()
     assert json.loads((await widget(stage)).sites) == ["https://other.example", address]
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#said")).to_have_text("Saved.")

@@ -1,11 +1,7 @@
-const ASKED_FOR = ["submit", "click"];
-
-/** Where a swap that somebody asked for took the focused control away and put no other in its place, the section's heading gets
-    the focus. */
+/** Where a swap took the focused control away and put no other in its place, the section's heading gets the focus. */
 export function keepFocus() {
   let heading = null;
   document.addEventListener("htmx:before:request", (event) => {
-    if (!ASKED_FOR.includes(event.detail.ctx.sourceEvent?.type)) return;
     heading = event.target.closest?.("section")?.querySelector("h2[tabindex]") ?? heading;
   });
   document.addEventListener("htmx:finally:request", () => {
