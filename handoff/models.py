@@ -278,7 +278,7 @@ Takeover.add_index(Takeover.index(Takeover.conversation, unique=True, where=Take
 
 class Turn(Row):
     conversation = refers_to(Conversation)
-    status = TextField(default="running")  # running, finished, interrupted, abandoned, failed
+    status = TextField(default="running")  # running, finished, interrupted, abandoned, failed, refused
     answers = IntegerField()  # the customer's last line when it began
     draft = TextField(default="")
     attempt = IntegerField(default=1)
