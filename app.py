@@ -75,11 +75,11 @@ class Handoff:
             frozenset(settings.trusted_proxies),
         )
         self.tokens = CustomerTokens(settings.secret_key.get_secret_value())
-        keys, shelf = Seal(settings.secret_key.get_secret_value(), "assistant keys"), Shelf(self.database)
+        self.keys, shelf = Seal(settings.secret_key.get_secret_value(), "assistant keys"), Shelf(self.database)
         caps = Caps(settings.first_byte_seconds, settings.idle_seconds, settings.turn_seconds)
         self.outgoing = Outgoing(caps, settings.allow_private_addresses)
         answering = providers(
-            BuiltIn(shelf, settings.words_per_second), Model(self.outgoing, keys, shelf), Webhook(self.outgoing, keys)
+            BuiltIn(shelf, settings.words_per_second), Model(self.outgoing, self.keys, shelf), Webhook(self.outgoing, self.keys)
         )
         self.writers = Writers(
             self.database,
@@ -116,7 +116,7 @@ class Handoff:
             self.outbox.relay(self.relay.send)
         self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
         self.application = web.Application(client_max_size=1024 * 1024, middlewares=[self.connections.keep_the_door])
-        setup(self.application, settings, self.database, Passwords(), answering, keys)
+        setup(self.application, settings, self.database, Passwords(), answering, self.keys)
         self.server.attach(self.application)
 
     async def start(self) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from handoff import audit
+from handoff.assistants.addresses import is_public
 from handoff.database import Happened
 from handoff.errors import NotFound, Refused
 from handoff.events import TEXT_LENGTH, not_blank, storable
@@ -187,7 +188,7 @@ def _is_private(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return not ip_address(host).is_global
+        return not is_public(str(ip_address(host)))
     except ValueError:
         return False
 

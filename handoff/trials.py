@@ -4,9 +4,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from limits import RateLimitItemPerMinute
@@ -103,28 +102,34 @@ class Trials:
 
     async def _pieces(self, kind: str, question: Question, end: float) -> AsyncGenerator[Piece, None]:
         """The pieces, and an empty one at each PULSE: whoever passes them on finds out by it that nobody listens any more."""
-        if kind not in self._providers:
-            raise AnswerFailed("There is no such kind of assistant.")
-        answer = self._providers[kind].answer(question)
-        following: asyncio.Task[Any] | None = None
+        # One task reads from the first piece to the last: what a provider bounds by time, it bounds for the task that asks it.
+        queue: asyncio.Queue[Piece | None] = asyncio.Queue(100)
+        collecting = asyncio.create_task(self._collect(kind, question, queue))
         try:
             while True:
-                following = following or asyncio.ensure_future(anext(answer, None))
-                await asyncio.wait({following}, timeout=PULSE)
-                if following.done():
-                    piece, following = following.result(), None
-                    if piece is None:
-                        return
-                    yield piece
-                elif time.monotonic() > end:
-                    raise AnswerFailed("No whole answer came in time.")
-                else:
-                    yield ""
+                try:
+                    piece = await asyncio.wait_for(queue.get(), PULSE)
+                except TimeoutError:
+                    if time.monotonic() > end:
+                        raise AnswerFailed("No whole answer came in time.") from None
+                    piece = ""
+                if piece is None:
+                    await collecting
+                    return
+                yield piece
         finally:
-            if following is not None:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-            await answer.aclose()
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
+
+    async def _collect(self, kind: str, question: Question, queue: "asyncio.Queue[Piece | None]") -> None:
+        try:
+            if kind not in self._providers:
+                raise AnswerFailed("There is no such kind of assistant.")
+            async with aclosing(self._providers[kind].answer(question)) as pieces:
+                async for piece in pieces:
+                    await queue.put(piece)
+        finally:
+            await queue.put(None)
 
 
 def _step_of(piece: Piece) -> Said | Would:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from handoff import trials
@@ -11,7 +13,9 @@ from handoff.assistants import AnswerFailed, NeedsHuman, Remember
 from handoff.models import Assistant, Audit
 from handoff.pages import HOUSE
 from tests.cast import HeldAssistant, Stage
-from tests.test_settings_pages import ON_ONE, ada, ben, browser
+from tests.stubs import KEY as STUB_KEY
+from tests.stubs import ModelStub, Stub, WebhookStub
+from tests.test_settings_pages import ON_ONE, Browser, ada, ben, browser
 from tests.waiting import wait_until
 
 __all__ = ["ada", "ben", "browser"]
@@ -134,8 +138,6 @@ async def test_what_cannot_answer_is_refused_in_words_and_what_was_typed_stays(s
 @ON_ONE
 async def test_an_operator_may_allow_private_addresses(open_stage, browser):
     stage = await open_stage(allow_private_addresses=True)
-    from tests.test_settings_pages import Browser
-
     page = Browser(browser(None).http, stage, (await stage.member("Ada", role="owner")).cookie)
     path = f"assistants/{stage.assistant_id}/answers/"
     assert (await page.send(path, await form(page, path, base_url="http://127.0.0.1:9/v1"))).status == 303
@@ -244,3 +246,58 @@ async def test_a_team_tries_a_few_at_once_and_so_many_a_minute(stage, browser, a
     for question, words in (("", "Please fill this in."), ("x" * 501, "At most 500 characters")):
         seen = await browser(ada).send(f"{path}try", {"question": question})
         assert seen.status == 422 and words in seen.words
+
+
+# --- real servers behind it ------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[ModelStub, WebhookStub], ids=lambda kind: kind.kind)
+async def stub(request: pytest.FixtureRequest) -> AsyncIterator[Stub]:
+    async with request.param() as made:
+        yield made
+
+
+@pytest.fixture
+async def outgoing(open_stage: Any, stub: Stub) -> Stage:
+    """A team whose assistant asks the stub."""
+    stage = await open_stage(allow_private_addresses=True, first_byte_seconds=1, idle_seconds=1, turn_seconds=3)
+    await stage.set_assistant(**stub.settings())
+    return stage
+
+
+@pytest.fixture
+async def asker(outgoing: Stage) -> AsyncIterator[Browser]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        yield Browser(http, outgoing, (await outgoing.member("Ada", role="owner")).cookie)
+
+
+async def tried(asker: Browser) -> list[dict[str, Any]]:
+    path = f"assistants/{asker.stage.assistant_id}/answers/try"
+    return events_of((await asker.send(path, {"question": "When?"}, headers=STREAM)).text)
+
+
+async def test_a_real_answer_streams_with_what_the_assistant_would_do(asker: Browser, stub: Stub) -> None:
+    # A model is asked once more after it has called its tools.
+    stub.will(stub.says("Five ", stub.note("name", "Kim"), stub.wish("They are angry.")), stub.says("days."))
+    events = await tried(asker)
+    assert "".join(event.get("text", "") for event in events).startswith("Five ")
+    would = [event["would"] for event in events if "would" in event]
+    assert would == ["remember name = Kim", "ask for a human: They are angry."]
+    assert events[-1]["fault"] is None and "s to the first word" in events[-1]["times"]
+
+
+async def test_each_failure_of_a_server_is_told_and_never_its_key(asker: Browser, stub: Stub) -> None:
+    for script in (stub.fails(401, STUB_KEY.encode()), stub.fails(500), stub.says(), stub.holds):
+        stub.calls.clear()
+        stub.will(script)
+        events = await tried(asker)
+        assert events[-1]["fault"], events
+        assert STUB_KEY not in str(events) and "unexpected" not in events[-1]["fault"], events
+
+
+async def test_the_servers_connection_closes_when_the_browser_leaves(asker: Browser, stub: Stub) -> None:
+    stub.will(stub.says(*["word "] * 100, pause=0.1))
+    asking = asyncio.create_task(tried(asker))
+    call = await stub.is_asked()
+    asking.cancel()
+    await call.is_closed(2)
