@@ -14,7 +14,7 @@ from handoff import audit
 from handoff.assistants.addresses import is_public
 from handoff.database import Happened
 from handoff.errors import NotFound, Refused
-from handoff.events import TEXT_LENGTH, not_blank, storable
+from handoff.events import storable
 from handoff.knowledge import Typed, one_line
 from handoff.models import Assistant
 from handoff.seals import Seal
@@ -77,7 +77,6 @@ class AnswersTyped(Typed):
     answer_tokens: Annotated[int, Field(ge=1, le=32_000)]
     webhook_url: Address
     webhook_key: Key
-    fallback_text: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable), AfterValidator(not_blank)]
 
 
 SHOWN = tuple(name for name in AnswersTyped.model_fields if name not in (*KEYS, "remove_model_key"))

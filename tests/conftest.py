@@ -17,6 +17,12 @@ from tests.servers import HandoffProcess, PostgresqlServer, RedisServer
 
 pytest_plugins = ["tests.cast"]
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--takeovers", type=int, default=100, help="how many takeovers at random points tests/test_prove.py tries")
+    parser.addoption("--seed", type=int, default=0, help="of those points, to try the same again; 0: another each time")
+
+
 # Two busy cores: what is right comes within this time, what is wrong never comes.
 PATIENCE_MS = 10_000
 CHROMIUM_FLAGS = ["--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run"]

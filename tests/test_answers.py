@@ -46,7 +46,6 @@ async def form(page: Any, path: str, **changes: str) -> dict[str, str]:
         "answer_tokens": "500",
         "webhook_url": "",
         "webhook_key": "",
-        "fallback_text": "Sorry.",
         "mark": mark,
     }
     return {**shown, **changes}
@@ -122,7 +121,6 @@ async def test_a_webhook_gets_a_secret_that_is_shown_once(stage, browser, ada, p
         ({"answer_tokens": "0"}, "Enter 1 or more"),
         ({"answer_tokens": "many"}, "Enter a whole number"),
         ({"provider": "magic"}, "Choose one of these"),
-        ({"fallback_text": " "}, "Please fill this in"),
         ({"instructions": "x" * 8_001}, "At most 8,000 characters"),
     ],
 )

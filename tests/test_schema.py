@@ -95,19 +95,19 @@ ROWS = {
 
 
 def test_a_database_of_the_first_release_is_upgraded_and_keeps_its_rows(
-    database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    bare_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """And the second migration can be taken back."""
-    database = connect(database_url)
+    database = connect(bare_url)
     models.proxy.initialize(database)
     with database.connection_context():
         runner = Runner(database, str(HERE))
         runner.up("0001_begin")
         for table, row in ROWS.items():
             _insert(database, table, row)
-        first = schema(database_url)
+        first = schema(bare_url)
         before = {table: _rows_of(database, table) for table in ROWS}
-    prepare(Settings(_env_file=None, database_url=database_url, secret_key=SECRET_KEY))
+    prepare(Settings(_env_file=None, database_url=bare_url, secret_key=SECRET_KEY))
     with database.connection_context():
         after = {table: _rows_of(database, table) for table in ROWS}
         for table, rows in before.items():
@@ -121,7 +121,7 @@ def test_a_database_of_the_first_release_is_upgraded_and_keeps_its_rows(
         assert models.Customer.get_by_id("c").remembered == "{}"
         newer = [migration.name for migration in Runner(database, str(HERE)).status() if migration.name > "0001_begin"]
         Runner(database, str(HERE)).down(newer[0])
-        assert schema(database_url) == first
+        assert schema(bare_url) == first
         Runner(database, str(HERE)).up()
         assert models.Assistant.get_by_id("a").name == "Tilly"
 
