@@ -37,7 +37,7 @@ class Met:
 
 
 class Talker:
-    """A model that thinks for a while and says all at once, or talks at random paces, notes something in the middle and talks on."""
+    """A model that thinks and then says all at once, or talks at random paces, notes something in the middle and talks on."""
 
     def __init__(self, stub: ModelStub, chance: random.Random) -> None:
         self.stub = stub
