@@ -35,6 +35,8 @@ def found(phrase: str, text: str) -> str | None:
         ("cancel* my order", "cancelled my order"),
         ("(really)", "what (really)?"),
         ("a.b", "it says a.b here"),
+        ("[why", "so [why not"),
+        ("wh[*", "so wh[at"),
     ],
 )
 def test_a_phrase_is_found(phrase: str, text: str) -> None:
@@ -53,6 +55,9 @@ def test_a_phrase_is_found(phrase: str, text: str) -> None:
         ("क", "कि"),
         ("a.b", "axb"),
         ("(a|b)+", "abab"),
+        ("a.b", "a.bx axb"),
+        ("c*a.b", "cxa.bx cxaxb"),
+        ("a*b*c*d*e*f", "abcdef"),
         ("c+", "cc"),
         ("*", "anything"),
         (" * ", "anything"),

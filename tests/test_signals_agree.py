@@ -42,7 +42,7 @@ class Company:
         self.agents = [await self.stage.agent(name) for name in ("Cy", "Di", "Ed")]
 
     async def step(self) -> None:
-        deeds = [self._writes] * 6 + [self._asks, self._ends, self._takes, self._takes, self._answers, self._closes]
+        deeds = [self._writes] * 6 + [self._asks, self._ends, self._takes, self._answers, self._closes, self._closes]
         deeds += [self._says, self._says, self._fails, self._sweeps, self._sweeps]
         if self.chance.random() < 0.1:
             await self._loses()
@@ -62,7 +62,8 @@ class Company:
             await self.chance.choice(self.customers).do("end_conversation")
 
     async def _takes(self) -> None:
-        await self.chance.choice(self.agents).ask("take_over", conversation_id=self._conversation_id())
+        if self.chance.random() < 0.6:
+            await self.chance.choice(self.agents).ask("take_over", conversation_id=self._conversation_id())
 
     async def _answers(self) -> None:
         id = self._conversation_id()
