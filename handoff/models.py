@@ -258,11 +258,7 @@ Conversation.add_index(
     )
 )
 Conversation.add_index(
-    Conversation.index(
-        Conversation.waiting_since,
-        where=(Conversation.status == SQL("'active'")) & Conversation.waiting_since.is_null(False),
-        name="conversation_waiting",
-    )
+    Conversation.index(Conversation.waiting_since, where=Conversation.waiting_since.is_null(False), name="conversation_waiting")
 )
 Conversation.add_index(Conversation.index(Conversation.status, Conversation.ages_from, name="conversation_ages"))
 

@@ -75,8 +75,8 @@ def unanswered() -> list[tuple[str, int]]:
         Conversation.select(Conversation.id, seconds)
         .join(Assistant)
         .where(
-            (Conversation.status == "active")
-            & (Conversation.waiting_since <= time - shortest * 1000)
+            # Nobody waits in a closed one; asking for the status too would lead SQLite to another index.
+            (Conversation.waiting_since <= time - shortest * 1000)
             & long_ago
             & ~fn.EXISTS(Signal.select(1).where(Signal.conversation == Conversation.id, _stands("waiting")))
         )

@@ -2,15 +2,15 @@
 
 By need, a page is one range of the index `conversation_watched`: first who needs a human, the longest first, then the others, the
 newest first. A page of 50 reads 51 entries of it, whichever page and however many conversations there are. The busiest
-are found by counting the lines of the last five minutes, one entry of the index `message_lately` each (those of all assistants),
-and are the 50 with the most: no page follows.
+are found by counting the lines of the last five minutes, one entry of the index `message_lately` each (those of all assistants, at
+most 100,000), and are the 50 with the most: no page follows.
 """
 
 import base64
 import json
 from typing import Any
 
-from peewee import JOIN, Expression, fn
+from peewee import JOIN, Expression, Select, fn
 
 from handoff import snapshots
 from handoff.clock import now
@@ -23,6 +23,7 @@ from handoff.seats import Agent, agent_in
 PAGE = 50
 MOST_OWNED = 500
 DAY = 24 * 60 * 60 * 1000
+MOST_COUNTED = 100_000  # lines
 LATELY = 5 * 60 * 1000  # milliseconds whose lines make a conversation busy
 BY_NEED = (Conversation.needed_since, Conversation.changed_at.desc(), Conversation.id)
 
@@ -93,9 +94,11 @@ def _page(which: Expression, agent: Agent, after: str | None) -> tuple[list[dict
 
 def _busiest(which: Expression) -> dict[str, int]:
     """The conversations with the most lines lately, by id, the busiest first."""
-    lines = fn.COUNT(Message.id)
-    lately = Message.sent_at > now() - LATELY
-    counted = Message.select(Message.conversation, lines.alias("lines")).where(lately).group_by(Message.conversation)
+    # The lines first, in the order of their index: SQLite would count all lines there are by another one.
+    since = Message.sent_at > now() - LATELY
+    lately = Message.select(Message.conversation).where(since).order_by(Message.sent_at.desc()).limit(MOST_COUNTED)
+    said = lately.c.conversation_id
+    counted = Select([lately], [said, fn.COUNT(said).alias("lines")]).group_by(said)
     rows = Conversation.select(Conversation.id, counted.c.lines).join(counted, on=(counted.c.conversation_id == Conversation.id))
     return dict(rows.where(which).order_by(counted.c.lines.desc(), Conversation.id).limit(PAGE).tuples())
 

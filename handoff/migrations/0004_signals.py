@@ -1,6 +1,6 @@
 """Since when a conversation needs a human, and the indexes by which those are found without looking at the others."""
 
-from peewee import SQL, BigIntegerField, Database, DatabaseProxy, IntegerField, Model, TextField
+from peewee import BigIntegerField, Database, DatabaseProxy, IntegerField, Model, TextField
 from playhouse.migrate import SchemaMigrator
 
 NEVER = 2**53 - 1
@@ -35,11 +35,7 @@ INDEXES = (
     Conversation.index(
         *WATCHED, Conversation.needed_since, Conversation.changed_at.desc(), Conversation.id, name="conversation_watched"
     ),
-    Conversation.index(
-        Conversation.waiting_since,
-        where=(Conversation.status == SQL("'active'")) & Conversation.waiting_since.is_null(False),
-        name="conversation_waiting",
-    ),
+    Conversation.index(Conversation.waiting_since, where=Conversation.waiting_since.is_null(False), name="conversation_waiting"),
     Message.index(Message.sent_at, Message.conversation_id, name="message_lately"),
 )
 
