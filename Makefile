@@ -6,13 +6,17 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 VENDOR := static/vendor/htmx.min.js static/vendor/socket.io.min.js
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format bench install install-test machine-parts clean
+.PHONY: run test prove lint format bench install install-test machine-parts clean
 
 run: install
 	@exec bin/run
 
 test: install-test machine-parts lint
 	.venv/bin/python -m pytest
+
+# A thousand takeovers at random points of running replies, on each database; prints the seed. About five minutes on two cores.
+prove: install-test machine-parts
+	.venv/bin/python -m pytest tests/test_prove.py -n 2 --takeovers 1000 -rP
 
 lint: install-test
 	.venv/bin/ruff check

@@ -26,6 +26,10 @@ from handoff import demo, founding, identity, journal, models, plans, turns
 from handoff.accounts import password_fault
 from handoff.assistants import providers
 from handoff.assistants.built_in import BuiltIn
+from handoff.assistants.model import Model
+from handoff.assistants.outgoing import Caps, Outgoing
+from handoff.assistants.shelf import Shelf
+from handoff.assistants.webhook import Webhook
 from handoff.broadcasts import Broadcasts
 from handoff.database import Database, connect
 from handoff.errors import Invalid, Refused
@@ -38,6 +42,7 @@ from handoff.outbox import Outbox
 from handoff.pages import setup
 from handoff.presence import Presence
 from handoff.relay import Relay
+from handoff.seals import Seal
 from handoff.settings import Settings, SettingsError, load, unknown_names
 from handoff.sockets import Connections, create_server
 from handoff.sweeper import Sweeper
@@ -70,9 +75,15 @@ class Handoff:
             frozenset(settings.trusted_proxies),
         )
         self.tokens = CustomerTokens(settings.secret_key.get_secret_value())
+        self.keys, shelf = Seal(settings.secret_key.get_secret_value(), "assistant keys"), Shelf(self.database)
+        caps = Caps(settings.first_byte_seconds, settings.idle_seconds, settings.turn_seconds)
+        self.outgoing = Outgoing(caps, settings.allow_private_addresses)
+        answering = providers(
+            BuiltIn(shelf, settings.words_per_second), Model(self.outgoing, self.keys, shelf), Webhook(self.outgoing, self.keys)
+        )
         self.writers = Writers(
             self.database,
-            providers(BuiltIn(self.database, settings.words_per_second)),
+            answering,
             self.outbox.put,
             self.process,
             settings.turn_seconds,
@@ -105,7 +116,7 @@ class Handoff:
             self.outbox.relay(self.relay.send)
         self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
         self.application = web.Application(client_max_size=1024 * 1024, middlewares=[self.connections.keep_the_door])
-        setup(self.application, settings, self.database, Passwords())
+        setup(self.application, settings, self.database, Passwords(), answering, self.keys)
         self.server.attach(self.application)
 
     async def start(self) -> None:
@@ -136,6 +147,7 @@ class Handoff:
     async def stop(self) -> None:
         """Stop writing, let running operations commit and be announced, send the clients away to come back."""
         await self.writers.stop()
+        await self.outgoing.close()
         with suppress(Exception):
             await asyncio.wait_for(self.database.write("", turns.let_go, self.process), 1)
         with suppress(TimeoutError):
@@ -234,8 +246,8 @@ async def serve(settings: Settings, lines: list[str]) -> int:
     await handoff.stop()
     await runner.cleanup()
     log.info("stopped", process=handoff.process)
-    if handoff.database.hangs:
-        # A thread that waits for a lost database would be waited for at the exit.
+    if handoff.database.hangs or handoff.outgoing.hangs:
+        # A thread that waits for a lost database or name server would be waited for at the exit.
         sys.stdout.flush()
         os._exit(status)
     return status

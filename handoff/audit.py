@@ -6,6 +6,7 @@ from typing import Any
 
 from peewee import JOIN
 
+from handoff.clock import now
 from handoff.models import Audit, Member, User
 
 MOST_PEOPLE = 1_000  # to choose from
@@ -13,6 +14,7 @@ MOST_PEOPLE = 1_000  # to choose from
 # Each kind of line: how the filter calls it, and what it says of somebody. In braces stand parts of what the line is about.
 KINDS: dict[str, tuple[str, str]] = {
     "signed_in": ("Signed in", "signed in with {browser}"),
+    "sign_in_failed": ("Sign-in failed", "was not let in, because the password or the code was wrong, with {browser}"),
     "signed_out": ("Signed out", "signed out"),
     "signed_out_everywhere": ("Signed out everywhere", "signed out everywhere"),
     "session_ended": ("Session ended", "ended one of their sessions"),
@@ -43,12 +45,17 @@ KINDS: dict[str, tuple[str, str]] = {
     "assistant_archived": ("Assistant archived", "archived the assistant {name}"),
     "assistant_brought_back": ("Assistant brought back", "brought the assistant {name} back"),
     "assistant_changed": ("Assistant changed", "changed the assistant {name}"),
+    "widget_added": ("Widget added", "added the widget {name}"),
+    "widget_changed": ("Widget changed", "changed the widget {name}"),
+    "widget_key_rotated": ("Widget key rotated", "gave the widget {name} a new key"),
+    "answers_changed": ("Answers changed", "changed where the answers of {name} come from"),
     "outcome_added": ("Outcome added", "added the outcome {name}"),
     "outcome_renamed": ("Outcome renamed", "renamed the outcome {was} to {name}"),
     "outcome_archived": ("Outcome archived", "archived the outcome {name}"),
     "outcome_brought_back": ("Outcome brought back", "brought the outcome {name} back"),
     "entry_added": ("Entry added", "added an entry to {name}"),
     "entry_edited": ("Entry edited", "edited an entry of {name}"),
+    "entries_imported": ("Entries imported", "imported entries into {name}: {added} added, {updated} changed"),
     "entry_deleted": ("Entry deleted", "deleted an entry of {name}"),
 }
 
@@ -81,8 +88,22 @@ def note(team_id: str | None, user_id: str | None, kind: str, **about: str | int
 
 def note_in_teams(user_id: str, kind: str, **about: str | int | None) -> None:
     """Write down what a user did with their own account, in each team that they belong to."""
-    for (team_id,) in Member.select(Member.team).where(Member.user == user_id, Member.ended_at.is_null()).tuples():
+    for team_id in _teams_of(user_id):
         note(team_id, user_id, kind, **about)
+
+
+def note_seldom(user_id: str, kind: str, apart: int, **about: str | int | None) -> None:
+    """The same for what strangers can cause: one line in `apart` milliseconds. The caller holds the user's row."""
+    for team_id in _teams_of(user_id):
+        lines = Audit.select(Audit.at).where(Audit.team == team_id, Audit.user == user_id, Audit.kind == kind)
+        last = lines.order_by(Audit.id.desc()).limit(1).scalar()
+        if last is None or last <= now() - apart:
+            note(team_id, user_id, kind, **about)
+
+
+def _teams_of(user_id: str) -> list[str]:
+    rows = Member.select(Member.team).where(Member.user == user_id, Member.ended_at.is_null())
+    return [team_id for (team_id,) in rows.tuples()]
 
 
 def lines_of(team_id: str, person: str, kind: str, before: int | None, most: int) -> list[Line]:

@@ -6,6 +6,7 @@ from typing import Any
 from socketio import AsyncServer
 
 from handoff.events import (
+    AssistantsChanged,
     ConversationChanged,
     ConversationClosed,
     ConversationFact,
@@ -16,10 +17,12 @@ from handoff.events import (
     MembersChanged,
     MessagePosted,
     NoteAdded,
+    OutcomesChanged,
     SeatsChanged,
     SignalRaised,
     TurnEnded,
     TypingChanged,
+    WidgetsChanged,
 )
 from handoff.messages import for_agents, for_customer
 
@@ -58,6 +61,12 @@ class Broadcasts:
                 await self._to_team("seats_changed", fact.team_id)
             case MembersChanged():
                 await self._to_team("members_changed", fact.team_id)
+            case AssistantsChanged():
+                await self._to_team("assistants_changed", fact.team_id)
+            case OutcomesChanged():
+                await self._to_team("outcomes_changed", fact.team_id)
+            case WidgetsChanged():
+                await self._to_team("widgets_changed", fact.team_id)
 
     async def tell_opened(self, sid: str, token: str, widget: dict[str, Any], conversation: dict[str, Any] | None) -> None:
         """Greet one socket of a customer with who they are, how the widget looks and which conversation is theirs."""

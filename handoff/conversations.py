@@ -9,7 +9,7 @@ from handoff.clock import now
 from handoff.database import Happened
 from handoff.errors import Closed, Invalid, NotOwner
 from handoff.events import ConversationClosed, Fact
-from handoff.models import NEVER, Assistant, Conversation, Outcome, ReadMark, Takeover
+from handoff.models import NEVER, Assistant, Conversation, Outcome, ReadMark, Takeover, unchanging
 from handoff.seats import Agent, agent_in, seated
 
 MINUTE = 60_000
@@ -19,21 +19,41 @@ def close_as_agent(session_id: str, conversation_id: str, outcome_id: str | None
     """The owner closes with an outcome of the team's. Closing what I closed already succeeds and changes nothing."""
     agent = agent_in(messages.team_of(conversation_id), session_id)
     agent.must_have_seat()
-    if outcome_id is not None and not Outcome.select().where(Outcome.id == outcome_id, Outcome.team == agent.team_id).exists():
-        raise Invalid("Choose one of the team's outcomes.")
     mine = (Conversation.owner == agent.id) & seated(agent.id)
-    facts = close((Conversation.id == conversation_id) & mine, "agent", outcome_id, note)
+    if outcome_id is not None and _is_archived(agent.team_id, outcome_id) and not _is_closed_by(agent, conversation_id):
+        raise Invalid("This outcome was archived and is offered no more. Choose another one.")
+    facts = close((Conversation.id == conversation_id) & mine, "agent", outcome_id, note if note and note.strip() else None)
     if not facts:
         _must_have_closed(agent, conversation_id)
     return Happened({"conversation": snapshots.snapshot_of(conversation_id, agent)}, facts)
 
 
+def _is_archived(team_id: str, outcome_id: str) -> bool:
+    """Whether an outcome is offered no more; it stays as it is to the end of the transaction. Raises Invalid for no outcome of
+    the team's."""
+    outcome = unchanging(Outcome.select().where(Outcome.id == outcome_id, Outcome.team == team_id), Outcome).first()
+    if outcome is None:
+        raise Invalid("Choose one of the team's outcomes.")
+    return outcome.archived_at is not None
+
+
 def _must_have_closed(agent: Agent, conversation_id: str) -> None:
-    conversation = Conversation.get_by_id(conversation_id)
-    if conversation.status == "active":
-        raise NotOwner
-    if conversation.owner_id != agent.id or conversation.closed_by != "agent":
-        raise Closed
+    if _is_closed_by(agent, conversation_id):
+        return
+    raise NotOwner if Conversation.get_by_id(conversation_id).status == "active" else Closed
+
+
+def _is_closed_by(agent: Agent, conversation_id: str) -> bool:
+    return bool(
+        Conversation.select()
+        .where(
+            Conversation.id == conversation_id,
+            Conversation.status == "closed",
+            Conversation.owner == agent.id,
+            Conversation.closed_by == "agent",
+        )
+        .exists()
+    )
 
 
 def aged() -> list[tuple[str, int]]:
@@ -74,7 +94,7 @@ def close(which: Expression, by: str, outcome_id: str | None = None, note: str |
         return []
     facts = turns.interrupt(conversation.id)
     if conversation.takeover_id:
-        end = {"ended_at": time, "ended_by": by, "outcome": outcome_id, "note": note or None}
+        end = {"ended_at": time, "ended_by": by, "outcome": outcome_id, "note": note}
         Takeover.update(end).where(Takeover.id == conversation.takeover_id, Takeover.ended_at.is_null()).execute()
     signals.clear(conversation.id, time)
     version = touch(conversation.id)

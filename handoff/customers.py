@@ -10,7 +10,7 @@ from handoff.database import Happened
 from handoff.errors import Forbidden, NotFound
 from handoff.events import ConversationOpened, Fact
 from handoff.identity import CustomerToken
-from handoff.models import Assistant, Conversation, Customer, Message, Widget
+from handoff.models import Assistant, Conversation, Customer, Message, Widget, unchanging
 from handoff.prepared import prepared
 
 REMEMBERED = 24 * 60 * 60 * 1000  # milliseconds that a closed conversation is still shown to its customer
@@ -61,10 +61,14 @@ def _numbered(customer_id: str, widget_id: str, turn_id: str, time: int) -> Any:
 
 def _open(customer: CustomerToken) -> ConversationOpened:
     """A conversation without a line yet, at version 1; the customer's row with it, if this is their first."""
+    # Held to the end of the transaction: whoever archives it waits for this conversation, or this one sees the archive.
     door = (
-        Widget.select(Assistant.id, Assistant.team, Assistant.archived_at)
-        .join(Assistant)
-        .where(Widget.id == customer.widget_id)
+        unchanging(
+            Widget.select(Assistant.id, Assistant.team, Assistant.archived_at)
+            .join(Assistant)
+            .where(Widget.id == customer.widget_id),
+            Assistant,
+        )
         .tuples()
         .first()
     )

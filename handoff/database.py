@@ -130,7 +130,9 @@ class Database:
             raise Unavailable from None
         done = lane.done
         try:
-            answer: Answer = await asyncio.wait_for(job.future, IMPATIENCE if lane.is_down else PATIENCE)
+            # Not `wait_for`, which in Python 3.11 forgets that its caller is cancelled when the answer comes in that moment.
+            async with asyncio.timeout(IMPATIENCE if lane.is_down else PATIENCE):
+                answer: Answer = await job.future
         except TimeoutError:
             lane.is_down = lane.done == done
             raise Unavailable from None
@@ -141,7 +143,8 @@ class Database:
         future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, query, arguments)
         done = self._reads_done
         try:
-            answer = await asyncio.wait_for(future, IMPATIENCE if self._reads_fail else PATIENCE)
+            async with asyncio.timeout(IMPATIENCE if self._reads_fail else PATIENCE):
+                answer = await future
         except TimeoutError:
             self._reads_fail = self._reads_done == done
             raise Unavailable from None

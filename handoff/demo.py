@@ -12,6 +12,7 @@ from handoff.models import Entry, Team, User, Widget
 
 WIDGET = "Demo shop"
 PHRASES = ("cancel*", "complain*", "my money back")
+GREETING = "Hello, I am Tilly. Ask me about bikes, delivery, returns or the workshop."
 ENTRIES = (
     (
         "What are your opening hours? When are you open?",
@@ -81,7 +82,8 @@ def fill() -> list[Credentials]:
     colleague, ben = _person("Ben Okafor")
     team, _ = teams.found("Tidewater Bikes", "team", owner)
     teams.join(team, colleague, "member")
-    assistant = teams.add_assistant(team, "Tilly", color="#0b6e6e", phrases=json.dumps(PHRASES))
+    tilly = {"color": "#0b6e6e", "greeting": GREETING, "phrases": json.dumps(PHRASES)}
+    assistant = teams.add_assistant(team, "Tilly", **tilly)
     teams.add_assistant(team, "Workshop desk", color="#8a4b08", handoff="announced")
     for question, answer in ENTRIES:
         Entry.create(assistant=assistant, question=question, answer=answer)
@@ -89,7 +91,6 @@ def fill() -> list[Credentials]:
         assistant,
         WIDGET,
         secrets.token_urlsafe(12),
-        greeting="Hello, I am Tilly. Ask me about bikes, delivery, returns or the workshop.",
         launcher="Questions?",
         suggestions=json.dumps(["How long does delivery take?", "Which frame size do I need?", "Can I return an item?"]),
     )

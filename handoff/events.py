@@ -208,6 +208,25 @@ class MembersChanged(Fact):
     team_id: str
 
 
+@dataclass(frozen=True)
+class AssistantsChanged(Fact):
+    """Which assistants a team has, how they behave, or what they know."""
+
+    team_id: str
+
+
+@dataclass(frozen=True)
+class WidgetsChanged(Fact):
+    """How a widget looks, which key it has, which sites may carry it, or on which it was seen."""
+
+    team_id: str
+
+
+@dataclass(frozen=True)
+class OutcomesChanged(Fact):
+    team_id: str
+
+
 FACTS: dict[str, type[Fact]] = {
     kind.__name__: kind
     for kind in (
@@ -225,5 +244,8 @@ FACTS: dict[str, type[Fact]] = {
         AccessEnded,
         SeatsChanged,
         MembersChanged,
+        AssistantsChanged,
+        OutcomesChanged,
+        WidgetsChanged,
     )
 }

@@ -1,9 +1,13 @@
 """Who somebody is: passwords and sessions of users, signed tokens of customers."""
 
 import asyncio
+import functools
 import hashlib
 import secrets
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -24,6 +28,7 @@ LINK_LIFETIME = 60 * 60 * 1000
 CODE_LIFETIME = 10 * 60 * 1000  # between the password and the code
 CROWD = 100  # sign-ins that may wait for their turn
 USED_EVERY = 60_000  # milliseconds between two notes of a session's last use
+FAILED_EVERY = 60_000  # milliseconds between two lines about failed sign-ins of one user
 
 
 class WrongPassword(Refused):
@@ -49,7 +54,8 @@ class Passwords:
         self._hasher = PasswordHasher()
         self._few = asyncio.Semaphore(2)
         self._waiting = 0
-        self._nobody = self._hasher.hash(secrets.token_hex())
+        self._beside: set[asyncio.Task[None]] = set()
+        self._nobody = _hash_of_nobody()
 
     async def hash(self, password: str) -> str:
         async with self._few:
@@ -65,6 +71,11 @@ class Passwords:
         finally:
             self._waiting -= 1
 
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something for which the one who signs in does not wait; it may fail."""
+        self._beside.add(task := asyncio.create_task(_tried(work)))
+        task.add_done_callback(self._beside.discard)
+
     async def _matches(self, password: str, hashed: str | None) -> bool:
         async with self._few:
             return await asyncio.to_thread(self._verify, password, hashed or self._nobody) and hashed is not None
@@ -74,6 +85,13 @@ class Passwords:
             return self._hasher.verify(hashed, password)
         except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
+
+
+@functools.cache
+def _hash_of_nobody() -> str:
+    """What the password of somebody who does not exist is compared with. It is made at the start, so that the first such
+    sign-in takes no longer than any other."""
+    return PasswordHasher().hash(secrets.token_hex())
 
 
 @dataclass(frozen=True)
@@ -88,9 +106,19 @@ async def sign_in(database: Database, passwords: Passwords, email: str, password
     """Start a session, or one that waits for its code. Raises WrongPassword."""
     user = await database.read(_user_by_email, email.strip().lower())
     if not await passwords.matches(password, user and user.password_hash):
+        if user is not None:
+            # Nobody waits for it, so that time tells nobody who exists.
+            passwords.beside(database.write(user.id, note_failure, user.id, browser))
         raise WrongPassword
     assert user is not None  # noqa: S101 - a password that matches belongs to somebody
     return await database.write(user.id, start_session, user.id, user.password_hash, browser, days)
+
+
+def note_failure(user_id: str, browser: str) -> Happened[None]:
+    """Write down that somebody did not show that user's password or code."""
+    if hold(user_id):
+        audit.note_seldom(user_id, "sign_in_failed", FAILED_EVERY, browser=browser_name(_kept(browser)))
+    return Happened(None)
 
 
 def start_session(user_id: str, password_hash: str | None, browser: str, days: int) -> Happened[Entered]:
@@ -107,6 +135,11 @@ def offer_link(user_id: str) -> Happened[str]:
     token = secrets.token_urlsafe(32)
     Session.create(user=user_id, token_hash=token_hash(token), expires_at=now() + LINK_LIFETIME)
     return Happened(token)
+
+
+def link_of(token: str) -> SignedIn | None:
+    """Whom a link would sign in; None for a used or expired one. Looking uses nothing up."""
+    return _behind(token, session_waits())
 
 
 def follow_link(token: str, browser: str, days: int) -> Happened[Entered | None]:
@@ -163,10 +196,14 @@ def user_behind(session_id: str) -> str:
 
 
 def session_of(token: str) -> SignedIn | None:
+    return _behind(token, session_lives())
+
+
+def _behind(token: str, condition: Expression) -> SignedIn | None:
     row = (
         Session.select(Session.id, User.id.alias("who"), User.name, User.email)
         .join(User)
-        .where(Session.token_hash == token_hash(token), session_lives())
+        .where(Session.token_hash == token_hash(token), condition)
         .tuples()
         .first()
     )
@@ -233,6 +270,11 @@ class CustomerTokens:
         except (BadSignature, ValueError, TypeError):
             return None
         return CustomerToken(customer_id, widget_id)
+
+
+async def _tried(work: Coroutine[Any, Any, None]) -> None:
+    with suppress(Refused):
+        await work
 
 
 def _user_by_email(email: str) -> User | None:

@@ -12,12 +12,14 @@ import structlog
 
 from handoff.events import (
     AccessEnded,
+    AssistantsChanged,
     ConversationFact,
     ConversationTakenOver,
     DraftChanged,
     Fact,
     MembersChanged,
     MessagePosted,
+    OutcomesChanged,
     SeatsChanged,
     SignalRaised,
     TurnFact,
@@ -93,7 +95,7 @@ def _ids(fact: Fact) -> dict[str, Any]:
             return {"conversation": fact.conversation_id, "turn": fact.turn}
         case AccessEnded():
             return {"user": fact.user_id, "session": fact.session_id}
-        case SeatsChanged() | MembersChanged():
+        case SeatsChanged() | MembersChanged() | AssistantsChanged() | OutcomesChanged():
             return {"team": fact.team_id}
     return {}
 

@@ -43,6 +43,12 @@ def refers_to(model: type[Model], **options: Any) -> ForeignKeyField:
     return ForeignKeyField(model, backref="+", **options)
 
 
+def unchanging(query: Any, model: type[Model]) -> Any:
+    """The query, with the rows of `model` that it finds held as they are to the end of the transaction; many may hold them at
+    once. A database with one writer at a time needs no lock for that."""
+    return query.for_update("FOR SHARE", of=model) if proxy.obj.for_update else query
+
+
 class Plan(Table):
     id = TextField(primary_key=True)
     human_agents = IntegerField()
@@ -189,6 +195,7 @@ class Widget(Row):
     assistant = refers_to(Assistant)
     name = TextField()
     key = TextField(unique=True)
+    former_key = TextField(null=True, index=True)  # the one before: opens running conversations, and no new ones
     greeting = TextField(default="")
     color = TextField(default="")  # of launcher and head; empty: the assistant's
     line_color = TextField(default="")  # of the customer's lines; empty: the same
@@ -283,7 +290,7 @@ Takeover.add_index(Takeover.index(Takeover.conversation, unique=True, where=Take
 
 class Turn(Row):
     conversation = refers_to(Conversation)
-    status = TextField(default="running")  # running, finished, interrupted, abandoned, failed
+    status = TextField(default="running")  # running, finished, interrupted, abandoned, failed, refused
     answers = IntegerField()  # the customer's last line when it began
     draft = TextField(default="")
     attempt = IntegerField(default=1)

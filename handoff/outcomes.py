@@ -11,6 +11,7 @@ from handoff import audit
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import NotFound, Refused
+from handoff.events import OutcomesChanged
 from handoff.knowledge import Typed
 from handoff.models import Outcome
 from handoff.people import OneLine
@@ -56,7 +57,7 @@ def add(session_id: str, team_id: str, outcome_id: str, named: OutcomeNamed) -> 
     _must_fit(offered, named.name)
     Outcome.create(id=outcome_id, team=team_id, name=named.name, position=_end_of(team_id))
     audit.note(team_id, admin.user_id, "outcome_added", outcome_id=outcome_id, name=named.name)
-    return Happened(outcome_id)
+    return Happened(outcome_id, [OutcomesChanged(team_id)])
 
 
 def rename(session_id: str, team_id: str, outcome_id: str, named: OutcomeNamed) -> Happened[None]:
@@ -68,28 +69,30 @@ def rename(session_id: str, team_id: str, outcome_id: str, named: OutcomeNamed) 
     _must_be_free([other for other in _offered(team_id) if other.id != outcome_id], named.name)
     Outcome.update(name=named.name).where(Outcome.id == outcome_id).execute()
     audit.note(team_id, admin.user_id, "outcome_renamed", outcome_id=outcome_id, was=found.name, name=named.name)
-    return Happened(None)
+    return Happened(None, [OutcomesChanged(team_id)])
 
 
 def archive(session_id: str, team_id: str, outcome_id: str) -> Happened[None]:
     """Offer it no more. What is archived already stays so."""
     admin = admin_in(team_id, session_id)
     found = _outcome(team_id, outcome_id)
-    if found.archived_at is None:
-        Outcome.update(archived_at=now()).where(Outcome.id == outcome_id).execute()
-        audit.note(team_id, admin.user_id, "outcome_archived", outcome_id=outcome_id, name=found.name)
-    return Happened(None)
+    if found.archived_at is not None:
+        return Happened(None)
+    Outcome.update(archived_at=now()).where(Outcome.id == outcome_id).execute()
+    audit.note(team_id, admin.user_id, "outcome_archived", outcome_id=outcome_id, name=found.name)
+    return Happened(None, [OutcomesChanged(team_id)])
 
 
 def bring_back(session_id: str, team_id: str, outcome_id: str) -> Happened[None]:
     """Offer it again, at the end of the list."""
     admin = admin_in(team_id, session_id)
     found = _outcome(team_id, outcome_id)
-    if found.archived_at is not None:
-        _must_fit(_offered(team_id), found.name)
-        Outcome.update(archived_at=None, position=_end_of(team_id)).where(Outcome.id == outcome_id).execute()
-        audit.note(team_id, admin.user_id, "outcome_brought_back", outcome_id=outcome_id, name=found.name)
-    return Happened(None)
+    if found.archived_at is None:
+        return Happened(None)
+    _must_fit(_offered(team_id), found.name)
+    Outcome.update(archived_at=None, position=_end_of(team_id)).where(Outcome.id == outcome_id).execute()
+    audit.note(team_id, admin.user_id, "outcome_brought_back", outcome_id=outcome_id, name=found.name)
+    return Happened(None, [OutcomesChanged(team_id)])
 
 
 def move(session_id: str, team_id: str, outcome_id: str, place: int) -> Happened[None]:
@@ -101,9 +104,11 @@ def move(session_id: str, team_id: str, outcome_id: str, place: int) -> Happened
         return Happened(None)  # archived meanwhile: it has no place
     ids.remove(outcome_id)
     ids.insert(max(0, min(place, len(ids))), outcome_id)
-    for position, moved in enumerate(ids):
+    changed = [
         Outcome.update(position=position).where(Outcome.id == moved, Outcome.position != position).execute()
-    return Happened(None)
+        for position, moved in enumerate(ids)
+    ]
+    return Happened(None, [OutcomesChanged(team_id)] if any(changed) else [])
 
 
 def _offered(team_id: str) -> list[Outcome]:

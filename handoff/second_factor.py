@@ -4,7 +4,6 @@ A user's secret is kept encrypted. `totp_step` is the step of 30 s whose code wa
 twice. A session that showed a second factor carries the time of it; a team that requires one lets only such sessions in.
 """
 
-import base64
 import hmac
 import json
 import secrets
@@ -12,10 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pyotp
-import structlog
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from handoff import audit, identity
 from handoff.clock import now
@@ -24,9 +19,8 @@ from handoff.errors import Conflict, Forbidden, Refused
 from handoff.events import AccessEnded
 from handoff.identity import WrongPassword, end_sessions, hold, session_lives, session_waits, token_hash, user_behind
 from handoff.models import Member, Session, Team, User
+from handoff.seals import Seal
 from handoff.seats import Agent, agent_in
-
-log = structlog.get_logger()
 
 STEP = 30_000  # milliseconds that a code counts; the one before and the one after count too, for clocks that differ
 RECOVERY_CODES = 10
@@ -57,23 +51,14 @@ class NotOn(Refused):
     message = "Your second factor is off already."
 
 
-class Secrets:
-    """Encrypts what the database keeps of second factors, under a key made from the operator's."""
+class Secrets(Seal):
+    """Seals what the database keeps of second factors."""
 
     def __init__(self, secret_key: str) -> None:
-        key = HKDF(SHA256(), 32, salt=None, info=b"handoff second factor").derive(secret_key.encode())
-        self._fernet = Fernet(base64.urlsafe_b64encode(key))
+        super().__init__(secret_key, "second factor")
 
     def new(self) -> str:
-        return self._fernet.encrypt(pyotp.random_base32().encode()).decode()
-
-    def open(self, sealed: str | None) -> str | None:
-        """The secret as text; None where there is none, or the operator changed the key."""
-        try:
-            return self._fernet.decrypt(sealed).decode() if sealed else None
-        except InvalidToken:
-            log.warning("second_factor_unreadable")
-            return None
+        return self.close(pyotp.random_base32())
 
 
 def state_of(session_id: str) -> dict[str, Any]:

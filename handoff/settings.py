@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     base_url: str = Field("", description="the address people use, e.g. https://chat.example.org; default http://host:port")
     database_url: str = Field("sqlite:///var/handoff.db", description="`sqlite:///path` or `postgresql://user:password@host/name`")
     redis_url: str = Field("", description="`redis://...`: needed when several processes serve one database")
-    secret_key: SecretStr = Field(description="at least 16 characters; signs customers' tokens, encrypts second factors. Required")
+    secret_key: SecretStr = Field(
+        description="at least 16 characters; signs customers' tokens, encrypts keys and second factors. Required"
+    )
     demo: bool = Field(False, description="fill an empty database with a demo team and serve the demo shop at /shop")
     plans: dict[str, dict[str, int]] = Field(
         default={"free": {"human_agents": 1}, "team": {"human_agents": 5}, "business": {"human_agents": 25}},
@@ -37,6 +39,11 @@ class Settings(BaseSettings):
     session_days: int = Field(14, ge=1, le=365, description="days until a sign-in ends by itself")
     words_per_second: float = Field(18, gt=0, le=10_000, description="pace at which the built-in assistant writes")
     turn_seconds: float = Field(40, gt=0, description="longest time one answer of an assistant may take")
+    first_byte_seconds: float = Field(15, gt=0, description="longest wait for the first byte of a model or webhook")
+    idle_seconds: float = Field(10, gt=0, description="longest pause between two pieces of a model's or webhook's answer")
+    allow_private_addresses: bool = Field(
+        False, description="let models and webhooks have private and loopback addresses, which teams could otherwise spy out"
+    )
     lease_seconds: float = Field(
         6, ge=1, description="after this long without a sign of life a turn is taken up by another process"
     )

@@ -1,5 +1,6 @@
 """How a conversation looks to agents: on the wire it is one snapshot, whole, at one version."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -192,4 +193,10 @@ def describe_note(note: Note, name: str, mine: bool) -> dict[str, Any]:
 
 def _customer(conversation_id: str) -> dict[str, Any]:
     customer = Customer.select().join(Conversation).where(Conversation.id == conversation_id).get()
-    return {"id": customer.id, "name": customer.name, "email": customer.email, "first_seen_at": customer.created_at}
+    return {
+        "id": customer.id,
+        "name": customer.name,
+        "email": customer.email,
+        "remembered": json.loads(customer.remembered),
+        "first_seen_at": customer.created_at,
+    }

@@ -44,10 +44,21 @@ def write_draft(turn_id: str, conversation_id: str, text: str) -> Happened[None]
     The first statement changes nothing but takes the conversation's row lock, as every operation on a conversation does
     first: a batch of drafts and a takeover on another process would otherwise wait for each other.
     """
-    if not _held(turn_id, conversation_id):
-        raise Ended
+    hold(turn_id, conversation_id)
     _drafted(turn_id, text, now() + CLAIM)
     return Happened(None, [DraftChanged(turn_id, conversation_id, text)] if text else [])
+
+
+def call_human(turn_id: str, conversation_id: str, kind: str, reason: str) -> Happened[None]:
+    """Raise a signal in the assistant's name, at once. Raises TurnEnded when the turn is not current."""
+    hold(turn_id, conversation_id)
+    return Happened(None, signals.raise_signal(conversation_id, kind, reason))
+
+
+def hold(turn_id: str, conversation_id: str) -> None:
+    """Take the conversation's row lock if the turn may still do something. Raises TurnEnded."""
+    if not _held(turn_id, conversation_id):
+        raise Ended
 
 
 @prepared
@@ -61,9 +72,12 @@ def _drafted(turn_id: str, text: str, claimed_until: int) -> Any:
 
 
 def finish(
-    turn_id: str, conversation_id: str, text: str, html: str, process: str, raised: tuple[tuple[str, str], ...] = ()
+    turn_id: str, conversation_id: str, text: str, html: str, process: str, failure: str = "", status: str = "finished"
 ) -> Happened[None]:
-    """Store the answer, number and guard in one statement; begin the next turn if the customer wrote meanwhile."""
+    """Store the answer, number and guard in one statement; begin the next turn if the customer wrote meanwhile.
+
+    With a `failure`, the reason for an agent, the text is the fallback: what was shown of the draft goes without a trace.
+    """
     answers = Turn.select(Turn.answers).where(Turn.id == turn_id)
     time, next_id = now(), new_id()
     conversation = messages.claim_number(
@@ -75,11 +89,11 @@ def finish(
     )
     if conversation is None:
         raise Ended
-    _end(turn_id, "failed" if "assistant_failed" in dict(raised) else "finished")
-    facts: list[Fact] = [TurnEnded(turn_id, conversation_id, withdrawn=False)]
+    _end(turn_id, status)
+    facts: list[Fact] = [TurnEnded(turn_id, conversation_id, withdrawn=bool(failure))]
     facts.append(messages.store(conversation, "assistant", text, html=html, turn=turn_id))
-    for kind, reason in raised:
-        facts += signals.raise_signal(conversation_id, kind, reason)
+    if failure:
+        facts += signals.raise_signal(conversation_id, "assistant_failed", failure)
     if conversation.turn_id == next_id:
         facts += begin(conversation, process)
     return Happened(None, facts)
@@ -151,8 +165,7 @@ def take_up(turn_id: str, conversation_id: str, process: str) -> Happened[None]:
     if attempt <= ATTEMPTS:
         return Happened(None, facts)
     fallback = Assistant.select(Assistant.fallback_text).where(Assistant.id == conversation.assistant_id).scalar()
-    failed = (("assistant_failed", "It was interrupted too often."),)
-    said = finish(next_id, conversation_id, fallback, render(fallback), process, failed)
+    said = finish(next_id, conversation_id, fallback, render(fallback), process, "It was interrupted too often.", "failed")
     return Happened(None, [facts[0], *said.facts])
 
 
@@ -161,6 +174,12 @@ def let_go(process: str | None = None) -> Happened[None]:
     mine = (Turn.status == "running") & ((Turn.claimed_by == process) if process else True)
     Turn.update(claimed_until=0).where(mine).execute()
     return Happened(None)
+
+
+def answered_lately(conversation_id: str, time: int) -> int:
+    """How often the assistant has answered since that time, well or not."""
+    ended = (Turn.conversation == conversation_id) & (Turn.status << ("finished", "failed")) & (Turn.ended_at > time)
+    return int(Turn.select().where(ended).count())
 
 
 def draft_of(conversation_id: str) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from handoff import audit, teams
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import NotFound
+from handoff.events import AssistantsChanged
 from handoff.knowledge import AssistantName
 from handoff.models import Assistant, Team
 from handoff.seats import admin_in
@@ -28,7 +29,7 @@ def create(session_id: str, team_id: str, assistant_id: str, named: AssistantNam
     made = teams.add_assistant(Team.get_by_id(team_id), named.name, id=assistant_id)
     teams.add_widget(made, FIRST_WIDGET, new_key())
     audit.note(team_id, admin.user_id, "assistant_created", assistant_id=assistant_id, name=named.name)
-    return Happened(assistant_id)
+    return Happened(assistant_id, [AssistantsChanged(team_id)])
 
 
 def archive(session_id: str, team_id: str, assistant_id: str) -> Happened[None]:
@@ -52,6 +53,7 @@ def _set_archived(session_id: str, team_id: str, assistant_id: str, at: int | No
     if found is None:
         raise NotFound
     differs = Assistant.archived_at.is_null(at is not None)
-    if Assistant.update(archived_at=at).where(Assistant.id == assistant_id, differs).execute():
-        audit.note(team_id, admin.user_id, kind, assistant_id=assistant_id, name=found.name)
-    return Happened(None)
+    if not Assistant.update(archived_at=at).where(Assistant.id == assistant_id, differs).execute():
+        return Happened(None)
+    audit.note(team_id, admin.user_id, kind, assistant_id=assistant_id, name=found.name)
+    return Happened(None, [AssistantsChanged(team_id)])

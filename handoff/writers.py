@@ -6,15 +6,17 @@ Stopping it is thrift. What keeps a late answer out is the condition in `turns.w
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from peewee import fn
 from prometheus_client import Counter, Gauge, Histogram
 
-from handoff import turns
-from handoff.assistants import NeedsHuman, Provider, Question
+from handoff import memory, turns
+from handoff.assistants import AnswerFailed, NeedsHuman, Piece, Provider, ProviderSettings, Question, Remember
+from handoff.assistants.places import Places
+from handoff.clock import now
 from handoff.database import Database
 from handoff.errors import TurnEnded as Ended
 from handoff.errors import Unavailable
@@ -30,14 +32,12 @@ ANSWER_BYTES = 16 * 1024
 LINES = 20
 TRIES = 8  # to store an answer while the database is away
 AT_ONCE = 100
+ANSWERS_AN_HOUR = 20  # in one conversation; a customer who needs more needs a person
+HOUR = 60 * 60 * 1000
 
 writing = Gauge("handoff_turns_running", "Turns that this process is writing")
 ended = Counter("handoff_turns_total", "Turns by how they ended here", ["how"])
 first_piece = Histogram("handoff_first_piece_seconds", "Time from the start of a turn to the assistant's first piece")
-
-
-class AnswerFailed(Exception):
-    """No whole answer came; its text is the reason, in words for an agent."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,30 @@ class Asked:
     """What a writer needs to know of its conversation."""
 
     question: Question
-    provider: str
     fallback: str
     version: int
+    answered_lately: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is to be stored; with a failure, the fallback text."""
+
+    text: str
+    failure: str = ""
+    status: str = "finished"
 
 
 @dataclass
 class Draft:
     text: str = ""
-    raised: list[tuple[str, str]] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        self.text += text
+        self.size += len(text.encode())
+        if self.size > ANSWER_BYTES:
+            raise AnswerFailed("The assistant's answer did not end.")
 
 
 class Writers:
@@ -71,7 +86,7 @@ class Writers:
         self._process = process
         self._turn_seconds = turn_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._few = asyncio.Semaphore(AT_ONCE)
+        self._places = Places(AT_ONCE)
         writing.set_function(lambda: len(self._tasks))
 
     async def heed(self, fact: Fact) -> None:
@@ -95,20 +110,11 @@ class Writers:
     async def _write(self, turn: str, conversation_id: str) -> None:
         try:
             asked = await self._until_available(self._database.read, ask, turn)
-            text, raised = await self._answered(turn, asked)
-            html = await asyncio.to_thread(render, text)
-            await self._until_available(
-                self._database.write,
-                conversation_id,
-                turns.finish,
-                turn,
-                conversation_id,
-                text,
-                html,
-                self._process,
-                raised,
-            )
-            ended.labels("failed" if dict(raised).get("assistant_failed") else "finished").inc()
+            answer = await self._answered(turn, asked)
+            html = await asyncio.to_thread(render, answer.text)
+            stored = (turn, conversation_id, answer.text, html, self._process, answer.failure, answer.status)
+            await self._until_available(self._database.write, conversation_id, turns.finish, *stored)
+            ended.labels(answer.status).inc()
         except (Ended, asyncio.CancelledError):
             ended.labels("ended").inc()
         except Unavailable:
@@ -117,38 +123,38 @@ class Writers:
             ended.labels("left").inc()
             log.exception("turn_failed", conversation=conversation_id, turn=turn)
 
-    async def _answered(self, turn: str, asked: Asked) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """The text to store and the signals to raise. An answer that is not whole becomes the fallback text."""
+    async def _answered(self, turn: str, asked: Asked) -> Answer:
+        """An answer that is not whole becomes the fallback text. Raises Ended."""
+        if asked.answered_lately >= ANSWERS_AN_HOUR:
+            return Answer(
+                asked.fallback, f"It has answered {ANSWERS_AN_HOUR} times within an hour here, which is the limit.", "refused"
+            )
         draft = Draft()
         try:
             await self._drafted(turn, asked, draft)
         except AnswerFailed as failure:
-            return asked.fallback, (*draft.raised, ("assistant_failed", str(failure)))
-        return draft.text.strip(), tuple(draft.raised)
+            return Answer(asked.fallback, str(failure), "failed")
+        return Answer(draft.text.strip())
 
     async def _drafted(self, turn: str, asked: Asked, draft: Draft) -> None:
         """Let the answer grow in `draft` and keep it in its turn, until it is whole. Raises AnswerFailed, Ended."""
-        collecting = asyncio.create_task(self._collect(asked, draft))
+        collecting = asyncio.create_task(self._collect(turn, asked, draft))
         try:
             await self._keep(turn, asked, draft, collecting)
             await collecting
         finally:
             collecting.cancel()
-            with suppress(asyncio.CancelledError, AnswerFailed):
+            with suppress(asyncio.CancelledError, AnswerFailed, Ended, Unavailable):
                 await collecting
 
-    async def _collect(self, asked: Asked, draft: Draft) -> None:
+    async def _collect(self, turn: str, asked: Asked, draft: Draft) -> None:
+        waited = (now() - asked.question.asked_at) / 1000
         try:
-            provider = self.providers[asked.provider]
-            async with self._few, asyncio.timeout(self._turn_seconds), aclosing(provider.answer(asked.question)) as stream:
-                with first_piece.time():
-                    piece = await anext(stream, None)
-                while piece is not None:
-                    self._add(piece, draft)
-                    piece = await anext(stream, None)
+            async with asyncio.timeout(self._turn_seconds - max(0, waited)), self._places.place(asked.question.team_id):
+                await self._read(turn, asked, draft)
         except TimeoutError:
             raise AnswerFailed(f"No whole answer came within {self._turn_seconds:g} seconds.") from None
-        except (AnswerFailed, asyncio.CancelledError):
+        except (AnswerFailed, Ended, Unavailable, asyncio.CancelledError):
             raise
         except Exception as error:
             log.exception("assistant_failed", conversation=asked.question.conversation_id)
@@ -156,13 +162,26 @@ class Writers:
         if not draft.text.strip():
             raise AnswerFailed("The assistant's answer was empty.")
 
-    def _add(self, piece: str | NeedsHuman, draft: Draft) -> None:
-        if isinstance(piece, NeedsHuman):
-            draft.raised.append((piece.kind, piece.reason))
-            return
-        draft.text += piece.replace("\x00", "").encode("utf-8", "replace").decode()
-        if len(draft.text.encode()) > ANSWER_BYTES:
-            raise AnswerFailed("The assistant's answer did not end.")
+    async def _read(self, turn: str, asked: Asked, draft: Draft) -> None:
+        provider = self.providers[asked.question.provider.kind]
+        async with aclosing(provider.answer(asked.question)) as stream:
+            with first_piece.time():
+                piece = await anext(stream, None)
+            while piece is not None:
+                await self._take(turn, asked.question.conversation_id, piece, draft)
+                piece = await anext(stream, None)
+
+    async def _take(self, turn: str, conversation_id: str, piece: Piece, draft: Draft) -> None:
+        """Text grows the draft. A call for a person or a note counts at once, if the turn still does: nothing is read meanwhile."""
+        match piece:
+            case NeedsHuman(kind, reason):
+                called = (turn, conversation_id, kind, _storable(reason))
+                await self._until_available(self._database.write, conversation_id, turns.call_human, *called)
+            case Remember(name, value):
+                noted = (turn, conversation_id, name, value)
+                await self._until_available(self._database.write, conversation_id, memory.remember, *noted)
+            case str():
+                draft.add(_storable(piece))
 
     async def _keep(self, turn: str, asked: Asked, draft: Draft, collecting: "asyncio.Task[None]") -> None:
         """Write the draft as it grows, and a sign of life while it does not, until the answer is there."""
@@ -194,27 +213,41 @@ def ask(turn_id: str) -> Asked:
     """Read what the assistant is to know; to be run as a query.
 
     The lines that this turn answers come last, after whatever was said: an earlier answer may have been stored behind them,
-    and lines that came after the turn began are the next turn's.
+    and lines that came after the turn began are the next turn's. The customer waits since the first of them.
     """
     turn = Turn.get_by_id(turn_id)
     conversation = Conversation.get_by_id(turn.conversation_id)
     assistant = Assistant.get_by_id(conversation.assistant_id)
-    said = Message.select(Message.number, Message.author, Message.text).where(Message.conversation == conversation.id)
-    last = said.order_by(Message.number.desc()).limit(LINES)
+    said = Message.select(Message.number, Message.author, Message.text, Message.sent_at)
+    last = said.where(Message.conversation == conversation.id).order_by(Message.number.desc()).limit(LINES)
     rows = [row for row in reversed(list(last.tuples())) if row[1] != "customer" or row[0] <= turn.answers]
     answered = _answered_before(turn)
     asked = [row for row in rows if row[1] == "customer" and row[0] > answered]
-    lines = [(author, text) for _, author, text in [*(row for row in rows if row not in asked), *asked]]
-    question = Question(conversation.id, assistant.id, assistant.knowledge_version, tuple(lines))
-    return Asked(question, assistant.provider, assistant.fallback_text, conversation.version)
+    question = Question(
+        conversation.id,
+        assistant.id,
+        assistant.knowledge_version,
+        tuple((row[1], row[2]) for row in [*(row for row in rows if row not in asked), *asked]),
+        assistant.team_id,
+        ProviderSettings.of(assistant),
+        f"{conversation.id}-{turn.answers}",
+        min((row[3] for row in asked), default=turn.started_at),
+    )
+    lately = turns.answered_lately(conversation.id, now() - HOUR)
+    return Asked(question, assistant.fallback_text, conversation.version, lately)
 
 
 def _answered_before(turn: Turn) -> int:
     """The customer's last line that an earlier turn has answered."""
     earlier = Turn.select(fn.MAX(Turn.answers)).where(
-        Turn.conversation == turn.conversation_id, Turn.id != turn.id, Turn.status << ("finished", "failed")
+        Turn.conversation == turn.conversation_id, Turn.id != turn.id, Turn.status << ("finished", "failed", "refused")
     )
     return earlier.scalar() or 0
+
+
+def _storable(text: str) -> str:
+    """What both databases take: no NUL, no half of a surrogate pair."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _writes(asked: Asked) -> TypingChanged:

@@ -163,6 +163,9 @@ class HeldAssistant:
         await wait_until(lambda: len(self.asked) >= times, ENOUGH, f"the assistant is asked {times} times")
         return self.asked[times - 1]
 
+    async def is_stopped(self, times: int = 1) -> None:
+        await wait_until(lambda: self.stopped >= times, ENOUGH, f"the assistant has stopped {times} times")
+
     async def answer(self, question: Question):
         self.asked.append(question)
         try:

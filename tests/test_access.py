@@ -67,6 +67,8 @@ FIELDS = {
     "handoff": "silent",
     "handoff_text": "",
     "fallback_text": "Sorry.",
+    "provider": "built_in",
+    "answer_tokens": "100",
     "assistant_minutes": "31",
     "human_minutes": "31",
     "sites": "https://tidewater.example",

@@ -281,3 +281,44 @@ async def test_nobody_is_sent_to_sign_in_and_htmx_too(stage: Stage, new_browser)
 )
 def test_a_user_agent_becomes_a_few_words(user_agent: str, name: str) -> None:
     assert browser_name(user_agent) == name
+
+
+# --- one browser, one session ---------------------------------------------------------------------
+
+
+async def test_signing_in_again_ends_the_session_that_the_browser_held(stage: Stage, ada, new_browser):
+    here, there = await new_browser(ada), await new_browser(ada)
+    before, socket = here.cookie, await seat_of(stage, here.cookie, ada)
+    assert (await here.sign_in(await email_of(stage, ada))).status == 303
+    assert here.cookie != before
+    await wait_until(lambda: not socket.socket.connected, 5, "the old session's socket closes")
+    assert await stage.look(lambda: identity.session_of(before)) is None
+    assert await is_signed_in(here) and await is_signed_in(there)
+
+
+async def test_a_link_does_not_swap_whoever_is_signed_in(stage: Stage, ada, new_browser):
+    await with_password(stage, ben := await stage.member("Ben <b>"))
+    browser = await new_browser(ada)
+    before = browser.cookie
+    link = await stage.handoff.database.write(ben.user_id, identity.offer_link, ben.user_id)
+    for _ in range(2):  # looking uses nothing up
+        asked = await browser.look(f"/sign-in/{link}")
+        assert (asked.status, browser.cookie) == (200, before)
+        assert "signed in as Ada" in asked.words and "Continue as Ben &lt;b&gt;" in asked.words
+        assert link not in asked.text
+    refused = await browser.send(f"/sign-in/{link}", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (refused.status, browser.cookie) == (403, before)
+    assert (await browser.send(f"/sign-in/{link}")).location == "/console"
+    assert await stage.look(lambda: identity.session_of(browser.cookie).user_id) == ben.user_id
+    assert await stage.look(lambda: identity.session_of(before)) is None
+    assert (await browser.send(f"/sign-in/{link}")).status == 403
+
+
+async def test_a_link_of_ones_own_and_a_dead_one_ask_nothing(stage: Stage, ada, new_browser):
+    browser = await new_browser(ada)
+    link = await stage.handoff.database.write(ada.user_id, identity.offer_link, ada.user_id)
+    before = browser.cookie
+    assert (await browser.look(f"/sign-in/{link}")).location == "/console"
+    assert await stage.look(lambda: identity.session_of(before)) is None
+    assert (await browser.look(f"/sign-in/{link}")).status == 403
+    assert await is_signed_in(browser)

@@ -14,10 +14,11 @@ import pytest
 
 from handoff import audit, identity
 from handoff.database import Happened
-from handoff.models import Audit, Member, User
+from handoff.models import Audit, Entry, Member, User
 from handoff.pages.audit import _lines, inert
-from tests.accounts import HTMX, NewBrowser, new_browser, set_up, with_password
+from tests.accounts import HTMX, NewBrowser, email_of, new_browser, set_up, with_password
 from tests.cast import Stage, found_team
+from tests.waiting import wait_until
 
 __all__ = ["new_browser"]
 SOURCES = sorted((Path(__file__).parent.parent / "handoff").rglob("*.py"))
@@ -57,7 +58,8 @@ async def test_each_change_leaves_one_line_with_who_and_what(stage: Stage, ada, 
     entry = {"question": "Bells?", "answer": "Yes.", "entry_id": "abc"}
     await here.send(f"{one}/entries/", entry)
     await here.send(f"{one}/entries/", entry)
-    await here.send(f"{one}/entries/abc/", {**entry, "answer": "No."})
+    saved = await stage.look(lambda: Entry.get_by_id("abc").changed_at)
+    await here.send(f"{one}/entries/abc/", {**entry, "answer": "No.", "changed_at": str(saved)})
     await here.send(f"{one}/entries/abc/delete")
     await here.send(f"{one}/entries/abc/delete")
     agent = type(ada)(stage.url)
@@ -98,6 +100,48 @@ async def test_a_sign_in_shows_in_every_team_of_the_user_and_in_no_other(stage: 
     assert [line.kind for line in await lines(stage, other)] == ["signed_in"]
     assert json.loads((await lines(stage, other))[0].about) == {"browser": "Firefox on Linux"}
     assert await lines(stage, foreign) == []
+
+
+async def test_a_failed_sign_in_shows_in_the_teams_of_whose_address_it_was_once_a_minute(
+    stage: Stage, ada, new_browser, monkeypatch
+):
+    ben, stranger = await stage.member("Ben"), await new_browser()
+    email, most = await email_of(stage, ada), stage.handoff.settings.sign_ins_per_minute
+
+    async def failures() -> list[tuple[str, str]]:
+        return [(line.user_id, line.about) for line in await lines(stage) if line.kind == "sign_in_failed"]
+
+    await asyncio.gather(*(stranger.sign_in(email, "my other password") for _ in range(most)))
+    await stranger.sign_in("nobody@tidewater.example", "my other password")
+    await wait_until(failures, 5, "the failure is written down")
+    assert await stage.handoff.database.write(ada.user_id, identity.note_failure, ada.user_id, stranger.agent) is None
+    assert await failures() == [(ada.user_id, '{"browser": "Firefox on Linux"}')]
+    monkeypatch.setattr(audit, "now", lambda: identity.now() + identity.FAILED_EVERY)
+    await stage.handoff.database.write(ada.user_id, identity.note_failure, ada.user_id, stranger.agent)
+    await stage.handoff.database.write(ben.user_id, identity.note_failure, ben.user_id, "")
+    assert [user for user, _ in await failures()] == [ada.user_id, ada.user_id, ben.user_id]
+    whole = " ".join(line.about for line in await lines(stage))
+    assert "my other password" not in whole and "nobody@" not in whole
+    here = await new_browser()
+    here.cookies[identity.COOKIE] = ada.cookie
+    page = await here.look(f"/teams/{stage.team_id}/audit/?kind=sign_in_failed")
+    assert "Ada was not let in, because the password or the code was wrong, with Firefox on Linux" in page.words
+    csv_file = await here.look(f"/teams/{stage.team_id}/audit/audit.csv?kind=sign_in_failed")
+    assert [row[1:4] for row in await rows_of(csv_file)][1:] == [
+        [name, await email_of(stage, who), "sign_in_failed"] for name, who in (("Ben", ben), ("Ada", ada), ("Ada", ada))
+    ]
+
+
+async def test_a_wrong_code_is_a_failed_sign_in(stage: Stage, ada, new_browser, monkeypatch):
+    await set_up(await new_browser(ada), monkeypatch)
+    other = await new_browser()
+    await other.sign_in(await email_of(stage, ada))
+    assert (await other.send("/sign-in/code", {"code": "000000"})).status == 403
+    await wait_until(lambda: _has_failed(stage), 5, "the failure is written down")
+
+
+async def _has_failed(stage: Stage) -> bool:
+    return "sign_in_failed" in [line.kind for line in await lines(stage)]
 
 
 async def test_what_is_refused_or_rolled_back_leaves_no_line(stage: Stage, ada, new_browser):
@@ -250,7 +294,7 @@ def test_every_kind_that_is_written_down_has_its_words() -> None:
 def calls_of_note(path: Path) -> list[list[ast.expr]]:
     """The kinds that a file notes: the constants in the third argument of `note`, the second of `note_in_teams` and of what
     passes them on."""
-    names = {"note": 2, "note_in_teams": 1, "_note": 1, "_set_archived": 4}
+    names = {"note": 2, "note_in_teams": 1, "note_seldom": 1, "_note": 1, "_set_archived": 4}
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

@@ -81,7 +81,16 @@ async def test_every_route_protects_its_answer_with_and_without_ids_that_are_the
 @ON_ONE
 async def test_faults_protect_their_answer(stage: Stage, walker: Walker, monkeypatch: pytest.MonkeyPatch) -> None:
     team = f"/teams/{stage.team_id}/"
-    for path in ("/nowhere", "/teams/nowhere/", f"{team}nowhere", "/static/nowhere.js", "/api/nowhere", "/teams/%00/", "/%2e%2e/x"):
+    for path in (
+        "/nowhere",
+        "/teams/nowhere/",
+        f"{team}nowhere",
+        "/static/nowhere.js",
+        "/api/nowhere",
+        "/teams/%00/",
+        "/%2e%2e/x",
+        f"/static/{'x' * 5000}",
+    ):
         await walker.ask(path, 404)
     await walker.ask(team, 405, "PUT")
     await walker.ask("/console", 405, "DELETE")

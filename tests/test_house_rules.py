@@ -54,6 +54,9 @@ FACTS = (
     "draft_withdrawn",
     "seats_changed",
     "members_changed",
+    "assistants_changed",
+    "outcomes_changed",
+    "widgets_changed",
 )
 
 
@@ -63,7 +66,12 @@ def test_every_fact_is_in_the_readme(name: str) -> None:
 
 
 def test_every_fact_that_is_emitted_is_in_that_list() -> None:
-    said = set(re.findall(r'"((?:conversation|message|typing|signal|note|draft|seats|members)_[a-z_]+)"', source("broadcasts.py")))
+    said = set(
+        re.findall(
+            r'"((?:conversation|message|typing|signal|note|draft|seats|members|assistants|outcomes|widgets)_[a-z_]+)"',
+            source("broadcasts.py"),
+        )
+    )
     assert said - {"conversation_id"} == set(FACTS)
 
 

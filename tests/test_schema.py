@@ -1,15 +1,19 @@
 """The models and the numbered migrations say the same, and the last guards of the rules stand in the schema."""
 
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peewee import IntegrityError
+from playhouse.migrations import Runner
 
 from app import prepare
 from handoff import models
 from handoff.database import connect
+from handoff.migrations import HERE
 from handoff.settings import Settings
 from tests.cast import Stage
 from tests.servers import SECRET_KEY
@@ -79,3 +83,60 @@ async def test_the_schema_refuses_a_second_active_conversation_turn_and_takeover
         stage.make(lambda: refused(turn, **running) or refused(turn, **running)),
     )
     assert results == [True, True, True]
+
+
+ROWS = {
+    "plan": {"id": "free", "human_agents": 1, "position": 0, "is_offered": True},
+    "team": {"id": "t", "name": "Tidewater", "plan_id": "free", "version": 3, "requires_second_factor": False, "billed_at": 0},
+    "assistant": {"id": "a", "team_id": "t", "name": "Tilly", "provider": "built_in", "fallback_text": "Sorry."},
+    "widget": {"id": "w", "assistant_id": "a", "name": "Shop", "key": "k", "color": "#123456"},
+    "customer": {"id": "c", "widget_id": "w"},
+}
+
+
+def test_a_database_of_the_first_release_is_upgraded_and_keeps_its_rows(
+    bare_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """And the second migration can be taken back."""
+    database = connect(bare_url)
+    models.proxy.initialize(database)
+    with database.connection_context():
+        runner = Runner(database, str(HERE))
+        runner.up("0001_begin")
+        for table, row in ROWS.items():
+            _insert(database, table, row)
+        first = schema(bare_url)
+        before = {table: _rows_of(database, table) for table in ROWS}
+    prepare(Settings(_env_file=None, database_url=bare_url, secret_key=SECRET_KEY))
+    with database.connection_context():
+        after = {table: _rows_of(database, table) for table in ROWS}
+        for table, rows in before.items():
+            kept = [
+                {name: value for name, value in row.items() if name in rows[0]}
+                for row in after[table]
+                if row["id"] == rows[0]["id"]
+            ]
+            assert kept == [{**rows[0], **({"is_offered": kept[0]["is_offered"]} if table == "plan" else {})}], table
+        assert models.Assistant.get_by_id("a").answer_tokens == 1_000
+        assert models.Customer.get_by_id("c").remembered == "{}"
+        newer = [migration.name for migration in Runner(database, str(HERE)).status() if migration.name > "0001_begin"]
+        Runner(database, str(HERE)).down(newer[0])
+        assert schema(bare_url) == first
+        Runner(database, str(HERE)).up()
+        assert models.Assistant.get_by_id("a").name == "Tilly"
+
+
+def _insert(database: Any, table: str, given: dict[str, Any]) -> None:
+    """A row with something in every column that needs it, whatever the models say today."""
+    row = dict(given)
+    for column in database.get_columns(table):
+        if column.name not in row and not column.null and column.default is None:
+            row[column.name] = 0 if re.search("int|bool|real|float|double", column.data_type.lower()) else ""
+    marks = ", ".join([database.param] * len(row))
+    names = ", ".join(f'"{name}"' for name in row)
+    database.execute_sql(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', list(row.values()))
+
+
+def _rows_of(database: Any, table: str) -> list[dict[str, Any]]:
+    cursor = database.execute_sql(f'SELECT * FROM "{table}" ORDER BY id')
+    return [dict(zip([column[0] for column in cursor.description], row, strict=True)) for row in cursor.fetchall()]

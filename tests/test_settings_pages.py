@@ -99,6 +99,7 @@ def settings_of(**changes: str) -> dict[str, str]:
         "assistant_minutes": "30",
         "human_minutes": "45",
         "fallback_text": "Sorry.",
+        "version": "0",
     }
     return {**fields, **changes}
 
@@ -360,7 +361,7 @@ async def test_an_edited_entry_changes_the_next_answer(stage, browser, ada):
     customer, entry = await stage.customer(), (await entries(stage))[0]
     await customer.write("How long does delivery take?")
     await customer.heard.wait_for("message_posted", lambda fact: "five working days" in fact["message"]["text"])
-    edited = {"question": entry.question, "answer": "Delivery takes one hour."}
+    edited = {"question": entry.question, "answer": "Delivery takes one hour.", "changed_at": str(entry.changed_at)}
     path = f"assistants/{stage.assistant_id}/entries/{entry.id}/"
     assert (await browser(ada).send(path, edited)).status == 303
     await customer.write("How long does delivery take?")
@@ -425,6 +426,17 @@ async def test_trying_a_question_shows_the_answer_and_its_entry(stage, browser, 
         assert seen.says("Delivery takes five working days.")
         assert seen.says("this entry holds 100 % of what was asked")
     assert (await stage.look(lambda: Entry.select().count())) == 1
+
+
+@ON_ONE
+async def test_trying_a_question_tells_what_came_next(stage, browser, ada):
+    base = f"assistants/{stage.assistant_id}/"
+    await browser(ada).send(f"{base}entries/", {"question": "What does delivery cost?", "answer": "Nothing."})
+    seen = await browser(ada).look(f"{base}try", params={"question": "How long does delivery take?"})
+    assert seen.says("Delivery takes five working days.")
+    assert seen.says("Next came: What does delivery cost? , which holds")
+    near = await browser(ada).look(f"{base}try", params={"question": "delivery purple elephants submarine"})
+    assert near.says("marked for a person") and near.says("Nearest came:") and near.says("too little")
 
 
 @ON_ONE

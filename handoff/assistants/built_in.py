@@ -5,9 +5,7 @@ import re
 from collections.abc import AsyncGenerator
 
 from handoff.assistants import NeedsHuman, Piece, Question
-from handoff.assistants.retrieval import Knowledge
-from handoff.database import Database
-from handoff.models import Entry
+from handoff.assistants.shelf import Shelf
 
 NO_ANSWER = (
     "I'm sorry, I don't have an answer to that. You could put it another way, "
@@ -25,15 +23,13 @@ _person = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _word = re.compile(r"\S+\s*")
-KEPT = 200  # indexes held at once
 GREETING_LENGTH, PERSON_LENGTH, ASKED_LENGTH = 60, 300, 4_000  # characters that are looked at
 
 
 class BuiltIn:
-    def __init__(self, database: Database, words_per_second: float) -> None:
-        self._database = database
+    def __init__(self, shelf: Shelf, words_per_second: float) -> None:
+        self._shelf = shelf
         self._pause = 1 / words_per_second
-        self._knowledge: dict[str, tuple[int, Knowledge]] = {}
 
     async def answer(self, question: Question) -> AsyncGenerator[Piece, None]:
         """Stream the best entry's answer word by word, at a pace that a person can follow."""
@@ -53,20 +49,6 @@ class BuiltIn:
             return GREETED
         if _person.search(text[-PERSON_LENGTH:]):
             return ASKED
-        knowledge = await self._known(question)
+        knowledge = await self._shelf.knowledge(question.assistant_id, question.knowledge_version)
         found = await asyncio.to_thread(knowledge.find, text)
         return found.answer if found else None
-
-    async def _known(self, question: Question) -> Knowledge:
-        version, knowledge = self._knowledge.get(question.assistant_id, (-1, None))
-        if knowledge is None or version != question.knowledge_version:
-            knowledge = await self._database.read(_load, question.assistant_id)
-            while len(self._knowledge) >= KEPT:
-                self._knowledge.pop(next(iter(self._knowledge)))
-            self._knowledge[question.assistant_id] = (question.knowledge_version, knowledge)
-        return knowledge
-
-
-def _load(assistant_id: str) -> Knowledge:
-    rows = Entry.select(Entry.question, Entry.answer).where(Entry.assistant == assistant_id).order_by(Entry.id)
-    return Knowledge(list(rows.tuples()))

@@ -55,13 +55,18 @@ class Knowledge:
 
     def find(self, question: str) -> Found | None:
         """The entry that answers best, or None where none holds enough of what was asked."""
+        best = next(iter(self.nearest(question, 1)), None)
+        return best if best is not None and best.score >= FLOOR else None
+
+    def nearest(self, question: str, most: int) -> list[Found]:
+        """Entries that hold anything of what was asked, the best first."""
         asked = self._spelt_right(words(question)[:100])
-        if self._index is None or not any(word in self._weight for word in asked):
-            return None
-        scores = self._index.get_scores([word for word in asked if word in self._weight])
-        best = int(scores.argmax())
-        share = self._share(asked, best)
-        return Found(self.entries[best][1], self.entries[best][0], share) if share >= FLOOR else None
+        known = [word for word in asked if word in self._weight]
+        if self._index is None or not known:
+            return []
+        scores = self._index.get_scores(known)
+        best = [int(entry) for entry in (-scores).argsort(kind="stable")[:most] if scores[entry] > 0]
+        return [Found(self.entries[entry][1], self.entries[entry][0], self._share(asked, entry)) for entry in best]
 
     def _spelt_right(self, asked: list[str]) -> list[str]:
         unknown = list(dict.fromkeys(word for word in asked if word not in self._weight))[:CORRECTED]

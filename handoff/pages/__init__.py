@@ -1,5 +1,6 @@
 """HTTP: pages, health and the edge around them. `setup` puts the routes on an application."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from handoff.assistants import Provider
 from handoff.database import Database
 from handoff.identity import Passwords
 from handoff.invitations import Links
 from handoff.mail import Mail
+from handoff.seals import Seal
 from handoff.second_factor import Secrets
 from handoff.settings import Settings
+from handoff.trials import Trials
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,15 +36,25 @@ class House:
     secrets: Secrets
     links: Links
     mail: Mail
+    keys: Seal  # of assistants' keys
+    trials: Trials
 
 
 HOUSE = web.AppKey("house", House)
 SET_UP = "/account/second-factor/"  # where whoever lacks a second factor is led
 
 
-def setup(app: web.Application, settings: Settings, database: Database, passwords: Passwords) -> None:
+def setup(
+    app: web.Application,
+    settings: Settings,
+    database: Database,
+    passwords: Passwords,
+    providers: Mapping[str, Provider],
+    keys: Seal,
+) -> None:
     from handoff.pages import (
         account,
+        answers,
         api,
         assistants,
         audit,
@@ -50,6 +64,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         founding,
         guard,
         health,
+        imports,
         invitations,
         members,
         outcomes,
@@ -60,6 +75,7 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         shop,
         sign_in,
         widget,
+        widgets,
     )
 
     app[HOUSE] = House(
@@ -71,15 +87,19 @@ def setup(app: web.Application, settings: Settings, database: Database, password
         Secrets(settings.secret_key.get_secret_value()),
         Links(settings.secret_key.get_secret_value()),
         Mail(settings.smtp_url.get_secret_value(), settings.mail_from),
+        keys,
+        Trials(providers, settings.turn_seconds),
     )
     aiohttp_jinja2.setup(
         app, loader=jinja2.FileSystemLoader(ROOT / "templates"), undefined=jinja2.StrictUndefined, auto_reload=False
     )
     edge.setup(app)
+    widget.setup(app)
     guard.setup(app)
     app.add_routes([*members.routes, *invitations.routes, *founding.routes])
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
-    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *outcomes.routes])
+    app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *imports.routes, *outcomes.routes])
+    app.add_routes([*widgets.routes, *answers.routes])
     app.add_routes([*plan.routes, *api.routes])
     app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:

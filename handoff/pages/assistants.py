@@ -1,18 +1,21 @@
 """Assistants: the list, and one with its settings, its embed code and what it would answer."""
 
 import asyncio
+import json
 from math import inf
 from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from handoff import knowledge, workshop
+from handoff import assistant_settings, knowledge, workshop
+from handoff.assistant_settings import AssistantSettings, ChangedMeanwhile, Marks
 from handoff.assistants import NeedsHuman, Question
 from handoff.assistants.built_in import BuiltIn
 from handoff.assistants.retrieval import FLOOR, Knowledge
+from handoff.assistants.shelf import Shelf
 from handoff.clock import new_id
-from handoff.knowledge import AssistantName, AssistantSettings, TriedQuestion
+from handoff.knowledge import AssistantName, EntrySearch, TriedQuestion
 from handoff.markdown import render
 from handoff.models import Assistant, Entry, Widget
 from handoff.pages import HOUSE
@@ -33,11 +36,14 @@ from handoff.seats import Agent
 
 routes = web.RouteTableDef()
 
+NEAR = 3  # entries that came near, told of beside the one that answers
+SETTINGS_BYTES = 512 * 1024  # of a form: its longest texts, each character escaped
+
 
 @routes.get("/teams/{team}/assistants/")
 @in_place
 async def assistants(request: web.Request) -> web.Response:
-    return await _list_page(request)
+    return await _list_page(request, "assistants/_listed.html")
 
 
 @routes.post("/teams/{team}/assistants/")
@@ -64,20 +70,26 @@ async def create(request: web.Request) -> web.Response:
 @routes.get("/teams/{team}/assistants/{assistant}/")
 @in_place
 async def assistant(request: web.Request) -> web.Response:
-    return await assistant_page(request)
+    return await assistant_page(request, "assistants/_live.html")
 
 
 @routes.post("/teams/{team}/assistants/{assistant}/")
 @in_place
 async def change(request: web.Request) -> web.Response:
     user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
-    typed = fields_of(AssistantSettings, await read_form(request))
+    form = await read_form(request, SETTINGS_BYTES)
+    typed, version, began = fields_of(AssistantSettings, form), _version_of(form), _marks_of(form)
+    database = request.app[HOUSE].database
     try:
         settings = AssistantSettings.model_validate(typed)
+        await database.write(team_id, assistant_settings.change, user.session_id, team_id, assistant_id, settings, version, began)
     except ValidationError as error:
-        return await assistant_page(request, "assistants/_form.html", status=422, typed=typed, faults=faults_of(error))
-    database = request.app[HOUSE].database
-    await database.write(team_id, knowledge.change_assistant, user.session_id, team_id, assistant_id, settings)
+        refused = {"typed": typed, "faults": faults_of(error), "version": version, "began": began}
+        return await assistant_page(request, "assistants/_form.html", status=422, **refused)
+    except ChangedMeanwhile as meanwhile:
+        answer = await assistant_page(request, "assistants/_form.html", status=409, **_form_after(meanwhile))
+        answer.headers["HX-Reswap"] = "outerHTML"  # a field that was typed in and put back must show the other's value too
+        return answer
     if wants_partial(request):
         return await assistant_page(request, "assistants/_form.html", said="Saved.")
     return see(f"/teams/{team_id}/assistants/{assistant_id}/")
@@ -114,7 +126,8 @@ async def assistant_page(
     """The page of the assistant in the path, or its `partial`. `more` is what was typed, refused or tried on it."""
     user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
     house = request.app[HOUSE]
-    member, team, shown = await house.database.read(_one, user.session_id, team_id, assistant_id)
+    search = _searched(request)
+    member, team, shown = await house.database.read(_one, user.session_id, team_id, assistant_id, search)
     context: dict[str, Any] = {
         **frame(user, member, team, "assistants"),
         **_form_of(shown["assistant"]),
@@ -124,6 +137,7 @@ async def assistant_page(
         "tried": None,
         "adding": None,
         "editing": None,
+        "search": search,
         "autofocus": None,
         "said": None,
         **more,
@@ -133,8 +147,10 @@ async def assistant_page(
     return show(request, "assistants/assistant.html", partial, context, status)
 
 
-async def _list_page(request: web.Request, status: int = 200, creating: dict[str, Any] | None = None) -> web.Response:
-    """The list with the form for a new assistant; htmx gets the form alone. `creating` is what was typed and refused."""
+async def _list_page(
+    request: web.Request, partial: str = "assistants/_create.html", status: int = 200, creating: dict[str, Any] | None = None
+) -> web.Response:
+    """The list with the form for a new assistant, or its `partial`. `creating` is what was typed and refused."""
     user, team_id = await visitor(request), id_in_path(request, "team")
     member, team, rows = await request.app[HOUSE].database.read(_list, user.session_id, team_id)
     context = {
@@ -144,7 +160,7 @@ async def _list_page(request: web.Request, status: int = 200, creating: dict[str
         "creating": creating or {"id": new_id(), "typed": {"name": ""}, "faults": {}},
         "ink_on": ink_on,
     }
-    return show(request, "assistants/index.html", "assistants/_create.html", context, status)
+    return show(request, "assistants/index.html", partial, context, status)
 
 
 async def _end_or_begin(request: web.Request, operation: Any, said: str) -> web.Response:
@@ -172,42 +188,80 @@ def _list(session_id: str, team_id: str) -> tuple[Agent, dict[str, Any], list[di
     return member, team_named(team_id), rows
 
 
-def _one(session_id: str, team_id: str, assistant_id: str) -> tuple[Agent, dict[str, Any], dict[str, Any]]:
+def _one(session_id: str, team_id: str, assistant_id: str, search: str) -> tuple[Agent, dict[str, Any], dict[str, Any]]:
     member, found = knowledge.assistant_of(session_id, team_id, assistant_id)
     shown = {
         "assistant": found,
         "widgets": knowledge.widgets_of(assistant_id),
-        "entries": knowledge.entries_of(assistant_id),
-        "entry_count": knowledge.count_entries(assistant_id),
+        "entries": knowledge.entries_of(assistant_id, search=search),
+        "entry_count": (count := knowledge.count_entries(assistant_id)),
+        "found_count": knowledge.count_entries(assistant_id, search) if search else count,
     }
     return member, team_named(team_id), shown
 
 
 def _form_of(assistant: Assistant) -> dict[str, Any]:
-    return {"typed": {name: getattr(assistant, name) for name in AssistantSettings.model_fields}, "faults": {}}
+    return {
+        "typed": assistant_settings.typed_of(assistant),
+        "faults": {},
+        "version": assistant.version,
+        "began": assistant_settings.marks_of_assistant(assistant),
+        "meanwhile": None,
+        "phrases": json.loads(assistant.phrases),
+    }
+
+
+def _form_after(meanwhile: ChangedMeanwhile) -> dict[str, Any]:
+    """The form goes on with what was typed and with what others saved where nothing was."""
+    people = sorted(set(meanwhile.by.values()))
+    told = {"by": meanwhile.by, "people": people, "overwrites": meanwhile.overwrites}
+    return {**_form_of(meanwhile.assistant), "typed": meanwhile.typed, "meanwhile": told}
+
+
+def _version_of(form: dict[str, str]) -> int:
+    """The version that a form began with; a form that does not say is older than any."""
+    version = form.get("version", "")
+    return int(version) if version.isascii() and version.isdigit() and len(version) <= 9 else -1
+
+
+def _marks_of(form: dict[str, str]) -> Marks:
+    """What a form began with, as it was given with it."""
+    pairs = (pair.split(":", 1) for pair in form.get("began", "").split())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def _searched(request: web.Request) -> str:
+    try:
+        return EntrySearch.model_validate({"search": request.query.get("search", "")}).search
+    except ValidationError:
+        return ""
 
 
 async def _answer(request: web.Request, assistant: Assistant, question: str) -> dict[str, Any]:
     """What the assistant itself says to the question, and the entry that it says it from."""
     database = request.app[HOUSE].database
     entries = await database.read(knowledge.entries_of, assistant.id, None)
-    provider = BuiltIn(database, words_per_second=inf)
+    provider = BuiltIn(Shelf(database), words_per_second=inf)
     asked = Question("", assistant.id, assistant.knowledge_version, (("customer", question),))
     pieces = [piece async for piece in provider.answer(asked)]
     text = "".join(piece for piece in pieces if isinstance(piece, str))
-    found, html = await asyncio.to_thread(_why, entries, question, text)
+    found, others, html = await asyncio.to_thread(_why, entries, question, text)
+    needs_human = any(isinstance(piece, NeedsHuman) for piece in pieces)
     return {
         "html": html,
         "entry": found,
-        "needs_human": any(isinstance(piece, NeedsHuman) for piece in pieces),
+        "others": others if found or needs_human else [],
+        "needs_human": needs_human,
         "floor": round(FLOOR * 100),
     }
 
 
-def _why(entries: list[Entry], question: str, text: str) -> tuple[dict[str, Any] | None, str]:
-    """The entry whose answer was given, with the share of the question that it holds; none when no entry spoke."""
-    found = Knowledge([(entry.question, entry.answer) for entry in entries]).find(question)
-    if found is None or found.answer.split() != text.split():
-        return None, render(text)
-    entry = next(entry for entry in entries if (entry.question, entry.answer) == (found.question, found.answer))
-    return {"id": entry.id, "question": entry.question, "share": round(found.score * 100)}, render(text)
+def _why(entries: list[Entry], question: str, text: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]], str]:
+    """The entry whose answer was given, with the share of the question that it holds; none when no entry spoke. Then the
+    entries that came near, and the answer as it is shown."""
+    ids = {(entry.question, entry.answer): entry.id for entry in reversed(entries)}
+    nearest = Knowledge([(entry.question, entry.answer) for entry in entries]).nearest(question, NEAR + 1)
+    told = [{"id": ids[one.question, one.answer], "question": one.question, "share": round(one.score * 100)} for one in nearest]
+    if not nearest or nearest[0].score < FLOOR or nearest[0].answer.split() != text.split():
+        return None, told[:NEAR], render(text)
+    return told[0], told[1:], render(text)

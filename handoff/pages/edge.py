@@ -1,6 +1,7 @@
 """The edge of every page: who asks, whether the request may come from where it comes, and how a fault looks."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -79,9 +80,17 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer
     except asyncio.CancelledError:
         raise
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a path under /static/ that no file can have
+            return answer_of_fault(request, 404, web.HTTPNotFound().reason)
+        return _failed(request)
     except Exception:
-        log.exception("page_failed", path=request.match_info.route.resource and request.match_info.route.resource.canonical)
-        return answer_of_fault(request, 500, "Something went wrong here. It was written down; please try again.")
+        return _failed(request)
+
+
+def _failed(request: web.Request) -> web.Response:
+    log.exception("page_failed", path=request.match_info.route.resource and request.match_info.route.resource.canonical)
+    return answer_of_fault(request, 500, "Something went wrong here. It was written down; please try again.")
 
 
 def answer_of_fault(request: web.Request, status: int, words: str, ack: dict[str, Any] | None = None) -> web.Response:
@@ -159,15 +168,15 @@ async def _user_of_cookie(request: web.Request) -> SignedIn | None:
     return user
 
 
-async def read_form(request: web.Request) -> dict[str, str]:
+async def read_form(request: web.Request, most: int = FORM_BYTES) -> dict[str, str]:
     """The fields of a form as text, read within BODY_SECONDS; a slow body would stay open for ever."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
-    if len(body) > FORM_BYTES:
-        raise web.HTTPRequestEntityTooLarge(FORM_BYTES, len(body))
+    if len(body) > most:
+        raise web.HTTPRequestEntityTooLarge(most, len(body))
     try:
         # Our pages send UTF-8 alone. A charset of the sender's choice can take minutes to read, and is not looked at.
         return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS))

@@ -36,7 +36,7 @@ async def welcome(request: web.Request, link: str, onward: str) -> web.Response:
     house = request.app[HOUSE]
     browser = request.headers.get("User-Agent", "")
     entered = await house.database.write("sign-in", identity.follow_link, link, browser, house.settings.session_days)
-    return let_in(request, entered, onward) if entered else web.Response(status=303, headers={"Location": "/sign-in"})
+    return await let_in(request, entered, onward) if entered else web.Response(status=303, headers={"Location": "/sign-in"})
 
 
 async def welcome_again(request: web.Request, email: str, password: str, onward: str) -> web.Response | None:
@@ -54,4 +54,4 @@ async def welcome_again(request: web.Request, email: str, password: str, onward:
     except identity.WrongPassword:
         return None
     house.sign_in_limiter.clear(house.sign_in_rate, key)
-    return let_in(request, entered, onward)
+    return await let_in(request, entered, onward)

@@ -1,5 +1,6 @@
 """The outcomes of a team: add, rename, order by hand, archive, bring back."""
 
+import hashlib
 from typing import Any
 
 from aiohttp import web
@@ -116,11 +117,17 @@ async def _page(request: web.Request, status: int = 200, **more: Any) -> web.Res
         "archived": archived,
         "refused": None,
         "form_id": new_id(),
+        "version": _version_of(offered, archived),
         "said": None,
         "focus": None,
         **more,
     }
     return show(request, "outcomes/index.html", "outcomes/_outcomes.html", context, status)
+
+
+def _version_of(*lists: list[dict[str, Any]]) -> str:
+    """By which a page sees whether its list is still the same."""
+    return hashlib.sha256(repr(lists).encode()).hexdigest()[:12]
 
 
 def _outcomes(session_id: str, team_id: str) -> tuple[Agent, dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:

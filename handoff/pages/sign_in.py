@@ -53,7 +53,7 @@ async def sign_in(request: web.Request) -> web.Response:
     except identity.WrongPassword as refusal:
         return _page(request, email, onward, refusal.words, 403)
     house.sign_in_limiter.clear(house.sign_in_rate, key, request.remote or "")
-    return let_in(request, entered, onward)
+    return await let_in(request, entered, onward)
 
 
 @routes.get("/sign-in/code")
@@ -80,11 +80,12 @@ async def give_code(request: web.Request) -> web.Response:
     try:
         fresh = await house.database.write(user_id, *sign_in)
     except WrongCode as refusal:
+        house.passwords.beside(house.database.write(user_id, identity.note_failure, user_id, request.headers.get("User-Agent", "")))
         return _code_page(request, onward, refusal.words, 403)
     except TookTooLong as refusal:
         return _page(request, next=onward, error=refusal.words, status=403)
     forget_codes(request, user_id)
-    return _welcome(request, fresh, onward)
+    return await _welcome(request, fresh, onward)
 
 
 @routes.get("/sign-in/{token}")
@@ -92,6 +93,21 @@ async def follow_link(request: web.Request) -> web.Response:
     """A link works once; looking at it with HEAD, as some mail readers do, does not use it up."""
     if request.method != "GET":
         return web.Response()
+    present = await maybe_signed_in(request)
+    offered = await request.app[HOUSE].database.read(identity.link_of, request.match_info["token"])
+    if present is not None and offered is not None and present.user_id != offered.user_id:
+        # Any site can send a browser here: nobody is to find themselves at work under another name.
+        return render_template("sign_in/other.html", request, {"present": present, "offered": offered})
+    return await _follow(request)
+
+
+@routes.post("/sign-in/{token}")
+async def follow_link_instead(request: web.Request) -> web.Response:
+    """Go on as the link's user, and no more as whoever is signed in."""
+    return await _follow(request)
+
+
+async def _follow(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     browser = request.headers.get("User-Agent", "")
     entered = await house.database.write(
@@ -99,7 +115,7 @@ async def follow_link(request: web.Request) -> web.Response:
     )
     if entered is None:
         return _page(request, error="That link was used already or is too old. Sign in with your password.", status=403)
-    return let_in(request, entered, "")
+    return await let_in(request, entered, "")
 
 
 @routes.post("/sign-out")
@@ -124,10 +140,10 @@ def forget_codes(request: web.Request, user_id: str) -> None:
         request.app[HOUSE].sign_in_limiter.clear(rate, "code", user_id)
 
 
-def let_in(request: web.Request, entered: Entered, onward: str) -> web.Response:
+async def let_in(request: web.Request, entered: Entered, onward: str) -> web.Response:
     """Signed in; or on to the second step, whose cookie is worth nothing without a code."""
     if not entered.needs_code:
-        return _welcome(request, entered.token, onward)
+        return await _welcome(request, entered.token, onward)
     response = see(f"/sign-in/code?{urlencode({'next': safe_path(onward)})}")
     secure = request.app[HOUSE].settings.secure
     seconds = identity.CODE_LIFETIME // 1000
@@ -135,8 +151,11 @@ def let_in(request: web.Request, entered: Entered, onward: str) -> web.Response:
     return response
 
 
-def _welcome(request: web.Request, token: str, onward: str) -> web.Response:
-    settings = request.app[HOUSE].settings
+async def _welcome(request: web.Request, token: str, onward: str) -> web.Response:
+    settings, before = request.app[HOUSE].settings, await maybe_signed_in(request)
+    if before is not None:
+        # Nobody holds its cookie any more once this one takes its place.
+        await request.app[HOUSE].database.write(before.user_id, identity.sign_out, before.session_id)
     response = web.Response(status=303, headers={"Location": safe_path(onward)})
     response.set_cookie(
         identity.COOKIE,

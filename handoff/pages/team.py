@@ -175,6 +175,8 @@ def _words(fault: dict[str, Any]) -> str:
             return f"Enter {limits['le']:,} or less."
         case "literal_error":
             return "Choose one of these."
+        case "lines":
+            return str(fault["msg"])
         case "string_pattern_mismatch":
             return "Choose a colour."
     words = fault["msg"].removeprefix("Value error, ")

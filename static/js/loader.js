@@ -5,7 +5,7 @@
   if (!key || window.Handoff) return;
   const { origin } = new URL(script.src);
   const memory = `handoff:${key}:open`;
-  let frame, isOpen = false, isUp = false, unread = 0;
+  let frame, isOpen = false, isUp = false, unread = 0, text = script.dataset.label ?? "";
 
   const host = document.createElement("handoff-launcher");
   const root = host.attachShadow({ mode: "open" });
@@ -43,7 +43,7 @@ iframe:not(.open){visibility:hidden}
 
   function show() {
     button.ariaExpanded = isOpen;
-    label.textContent = (!isOpen && script.dataset.label) || "";
+    label.textContent = isOpen ? "" : text;
     button.ariaLabel = isOpen ? "Close chat" : (label.textContent || "Open chat") + (unread ? `, ${unread} unread` : "");
     badge.textContent = isOpen || !unread ? "" : unread > 9 ? "9+" : unread;
     path.setAttribute("d", isOpen ? "M6 9l6 6 6-6" : "M21 11.5a8.5 8 0 0 1-12.3 7.2L3 20.5l1.9-4.8A8.5 8 0 1 1 21 11.5z");
@@ -99,8 +99,22 @@ iframe:not(.open){visibility:hidden}
     if (was) become(was === "1");
   }
 
-  window.Handoff = { open, close };
+  // What the script tag says goes before the widget's settings.
+  function look({ color, launcher }) {
+    paint(script.dataset.color ?? color);
+    text = script.dataset.label ?? launcher;
+    show();
+  }
+
+  // A script like this one: the site's policy allows it already. Without it the launcher looks as it does by itself.
+  const settings = document.createElement("script");
+  settings.src = `${origin}/launcher/${key}`;
+  settings.nonce = script.nonce;
+  settings.referrerPolicy = "origin";
+  settings.onload = settings.onerror = () => (document.body ? start() : addEventListener("DOMContentLoaded", start));
+
+  window.Handoff = { open, close, look };
   paint(script.dataset.color);
   show();
-  document.body ? start() : addEventListener("DOMContentLoaded", start);
+  document.head.append(settings);
 })();

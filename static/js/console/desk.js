@@ -176,6 +176,20 @@ export class Desk {
     if (this.team.seat !== "suspended") this.showSeat();
   }
 
+  /** Somebody made, renamed or archived an assistant or an outcome: one look at the new lists for a burst of changes, and not
+      by everybody at once. */
+  listsChanged() {
+    clearTimeout(this.learning);
+    this.learning = setTimeout(() => this.learnLists(), 200 + Math.random() * 800);
+  }
+
+  async learnLists() {
+    if (!this.team) return location.reload();
+    await this.learnSeat();
+    fillAssistants(part("assistant"), this.data.teams);
+    if (this.place.assistant) part("assistant").value = this.place.assistant.id;
+  }
+
   // --- what comes ---
 
   connectionChanged(state) {
@@ -194,6 +208,7 @@ export class Desk {
   hear(name, fact) {
     if (name === "typing_changed") return this.typing.hear(fact);
     if (name === "seats_changed") return this.seatsChanged();
+    if (name === "assistants_changed" || name === "outcomes_changed") return this.listsChanged();
     if (name === "message_posted") this.typing.stop(fact.conversation_id, fact.message.author);
     if (name === "conversation_taken_over") this.takenOver(fact);
     if (name === "conversation_closed") this.closing.dismiss(fact.conversation_id);

@@ -25,6 +25,7 @@ export function showDetails({ conversation, customer, takeovers, signals }, plac
   fillTerms(part("details-customer"), [
     ["Name", customerName(customer ?? conversation.customer)],
     ["E-mail", customer?.email],
+    ...remembered(customer ?? undefined),
     ["First seen", customer?.first_seen_at && clockTime(customer.first_seen_at)],
   ]);
   fillTerms(part("details-conversation"), [
@@ -33,6 +34,14 @@ export function showDetails({ conversation, customer, takeovers, signals }, plac
     ["Wants a human because", signals.filter((signal) => signal.cleared_at == null).map(signalLabel).join(", ")],
     ...takeovers.map((takeover) => ["Taken over", takeoverWords(takeover, place)]),
   ]);
+}
+
+/** What the assistant noted of what the customer told it. */
+function remembered({ name, email, remembered } = {}) {
+  const shown = [name, email];
+  return Object.entries(remembered ?? {})
+    .filter(([, value]) => !shown.includes(value))
+    .map(([term, value]) => [term.charAt(0).toUpperCase() + term.slice(1), value]);
 }
 
 function takeoverWords(takeover, place) {

@@ -87,7 +87,8 @@ export class Opening {
   hear(name, fact) {
     if (fact.conversation_id !== this.id) return;
     const { changed, fetch, lines } = this.opened.hear(name, fact);
-    if (fetch || name === "conversation_closed") this.fetch(); // a close also ends the takeover, which its fact does not carry
+    // A close also ends the takeover, and a change may be of what is known about the customer: their facts carry neither.
+    if (fetch || name === "conversation_closed" || name === "conversation_changed") this.fetch();
     if (lines.length) this.onLines(lines);
     if (changed) this.onChange();
   }

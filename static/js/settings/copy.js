@@ -9,8 +9,9 @@ function offer() {
   for (const button of document.querySelectorAll("[data-copy][hidden]")) {
     const text = document.getElementById(button.dataset.copy);
     button.hidden = false;
-    button.addEventListener("click", () => copy(text));
-    text.addEventListener("focus", () => text.select());
+    // A swap that leaves them in their place hides the button again, and it must not copy twice.
+    button.onclick = () => copy(text);
+    text.onfocus = () => text.select();
   }
 }
 

@@ -2,15 +2,27 @@ const READABLE = 4.5;
 // The bubbles of widget.css: what can be read on them can be read on the page too.
 const LIGHT_SURFACE = [241, 242, 244];
 const DARK_SURFACE = [38, 42, 48];
+const WHITE = [255, 255, 255];
 
-/** Sets the widget's colour, and the text on it and shades of it that stay readable in light and in dark. */
-export function applyLook(color, root = document.documentElement) {
+/**
+ * Sets the widget's colour and that of the customer's own lines, the text on them, and shades of the first that stay readable
+ * in light and in dark.
+ */
+export function applyLook(color, lineColor, root = document.documentElement) {
   const accent = parse(color);
   if (!accent) return;
   root.style.setProperty("--accent", css(accent));
-  root.style.setProperty("--on-accent", contrast(accent, [255, 255, 255]) >= READABLE ? "#fff" : "#000");
+  root.style.setProperty("--on-accent", inkOn(accent));
   root.style.setProperty("--accent-on-light", css(towards(accent, [0, 0, 0], LIGHT_SURFACE)));
   root.style.setProperty("--accent-on-dark", css(towards(accent, [255, 255, 255], DARK_SURFACE)));
+  const own = parse(lineColor) || accent;
+  root.style.setProperty("--own", css(own));
+  root.style.setProperty("--on-own", inkOn(own));
+}
+
+// Of black and white at least one can be read on any colour.
+function inkOn(color) {
+  return contrast(color, WHITE) >= READABLE ? "#fff" : "#000";
 }
 
 export function contrast(one, other) {

@@ -53,7 +53,7 @@ document.addEventListener("visibilitychange", () => document.hidden || comeBack(
 addEventListener("pageshow", ({ persisted }) => persisted && comeBack());
 
 function look(widget) {
-  applyLook(widget.color ?? widget.assistant?.color);
+  applyLook(widget.color ?? widget.assistant?.color, widget.line_color);
   host.tell("look", { color: widget.color ?? widget.assistant?.color });
 }
 
