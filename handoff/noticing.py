@@ -1,8 +1,8 @@
 """What a customer's line tells by itself: that they ask for a human, say one of the team's phrases, or ask the same again.
 
 Looked at in the transaction that stores the line, so that the signal stands right after it and for every process alike. That is two
-short queries and about 50 us for a usual line (`make bench` has no figure for it; tests/test_signals.py bounds it), and nothing
-at all while a human has the conversation, who reads it anyway.
+short queries and, against 200 phrases, about 100 us for a usual line beside the 220 that storing it takes; and nothing at all
+while a human has the conversation, who reads it anyway.
 """
 
 import re
