@@ -30,11 +30,14 @@ from handoff.assistants.model import Model
 from handoff.assistants.outgoing import Caps, Outgoing
 from handoff.assistants.shelf import Shelf
 from handoff.assistants.webhook import Webhook
+from handoff.away import Away
 from handoff.broadcasts import Broadcasts
 from handoff.database import Database, connect
+from handoff.delivering import PATIENCE, Delivering
 from handoff.errors import Invalid, Refused
 from handoff.founding import FoundingTyped
 from handoff.identity import CustomerTokens, Passwords
+from handoff.mail import Mail
 from handoff.migrations import alone, migrate
 from handoff.namespaces.agents import Agents
 from handoff.namespaces.customers import Customers
@@ -81,6 +84,14 @@ class Handoff:
         answering = providers(
             BuiltIn(shelf, settings.words_per_second), Model(self.outgoing, self.keys, shelf), Webhook(self.outgoing, self.keys)
         )
+        self.notice_keys, self.mail = (
+            Seal(settings.secret_key.get_secret_value(), "notice keys"),
+            Mail(settings.smtp_url.get_secret_value(), settings.mail_from),
+        )
+        # Connections of their own: a webhook that does not answer takes none from the assistants.
+        self.notices_out = Outgoing(Caps(*[PATIENCE] * 3), settings.allow_private_addresses)
+        self.delivering = Delivering(self.database, self.notices_out, self.mail, self.notice_keys, settings.sweep_seconds)
+        self.away = Away(self.database, self.presence)
         self.writers = Writers(
             self.database,
             answering,
@@ -110,13 +121,14 @@ class Handoff:
         self.server.register_namespace(self.customers)
         # A customer's sockets are in their new conversation before its first fact is said; a turn that ended is stopped first.
         self.outbox.listen(journal.note, self.customers.heed, self.writers.heed, self.broadcasts.announce, self.agents.heed)
+        self.outbox.relay(self.away.hear)
         self.relay: Relay | None = None
         if settings.redis_url:
             self.relay = Relay(settings.redis_url, self.process, self.outbox, self.presence, catch_up=self.connections.send_away)
             self.outbox.relay(self.relay.send)
-        self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds)
+        self.sweeper = Sweeper(self.database, self.process, settings.sweep_seconds, settings.address)
         self.application = web.Application(client_max_size=1024 * 1024, middlewares=[self.connections.keep_the_door])
-        setup(self.application, settings, self.database, Passwords(), answering, self.keys)
+        setup(self.application, settings, self.database, Passwords(), answering, self.keys, self.notice_keys, self.mail)
         self.server.attach(self.application)
 
     async def start(self) -> None:
@@ -129,6 +141,7 @@ class Handoff:
         await self.database.write("plans", plans.fill, self.settings.plans)
         self._beside(self.outbox.run())
         self._beside(self.sweeper.run())
+        self._beside(self.delivering.run())
         self._beside(self.connections.watch_over())
         self._beside(self.agents.watch_over())
         if self.relay is not None:
@@ -147,7 +160,9 @@ class Handoff:
     async def stop(self) -> None:
         """Stop writing, let running operations commit and be announced, send the clients away to come back."""
         await self.writers.stop()
+        await self.away.stop()
         await self.outgoing.close()
+        await self.notices_out.close()
         with suppress(Exception):
             await asyncio.wait_for(self.database.write("", turns.let_go, self.process), 1)
         with suppress(TimeoutError):
@@ -246,7 +261,7 @@ async def serve(settings: Settings, lines: list[str]) -> int:
     await handoff.stop()
     await runner.cleanup()
     log.info("stopped", process=handoff.process)
-    if handoff.database.hangs or handoff.outgoing.hangs:
+    if handoff.database.hangs or handoff.outgoing.hangs or handoff.notices_out.hangs:
         # A thread that waits for a lost database or name server would be waited for at the exit.
         sys.stdout.flush()
         os._exit(status)

@@ -85,6 +85,10 @@ ROUTES: dict[tuple[str, str], Who] = {
     ("POST", "/teams/{team}/seats/{member}/release"): Who.ADMIN,
     ("GET", "/teams/{team}/plan/"): Who.MEMBER,
     ("POST", "/teams/{team}/plan/"): Who.ADMIN,
+    ("GET", "/teams/{team}/notices/"): Who.MEMBER,
+    ("POST", "/teams/{team}/notices/"): Who.ADMIN,
+    ("POST", "/teams/{team}/notices/test"): Who.ADMIN,
+    ("POST", "/teams/{team}/notices/{delivery}/replay"): Who.ADMIN,
     ("GET", "/teams/{team}/outcomes/"): Who.MEMBER,
     ("POST", "/teams/{team}/outcomes/"): Who.ADMIN,
     ("POST", "/teams/{team}/outcomes/{outcome}/rename"): Who.ADMIN,
@@ -126,6 +130,7 @@ COMMANDS: dict[tuple[str, str], Who] = {
     ("/customers", "catch_up"): Who.CUSTOMER,
     ("/customers", "typing"): Who.CUSTOMER,
     ("/customers", "request_human"): Who.CUSTOMER,
+    ("/customers", "leave_email"): Who.CUSTOMER,
     ("/customers", "end_conversation"): Who.CUSTOMER,
     ("/customers", "rate_conversation"): Who.CUSTOMER,
     ("/agents", "watch"): Who.AGENT,  # a suspended seat: of their own conversations only

@@ -141,7 +141,7 @@ def _sealed(typed: AnswersTyped, keys: Seal) -> dict[str, str]:
 
 
 def _faults(typed: AnswersTyped, kept: Assistant, allow_private: bool) -> dict[str, str]:
-    faults = {name: _fault_of_address(getattr(typed, name), allow_private) for name in ("base_url", "webhook_url")}
+    faults = {name: fault_of_address(getattr(typed, name), allow_private) for name in ("base_url", "webhook_url")}
     if typed.provider == "model":
         if not typed.base_url:
             faults["base_url"] = "Where does the model answer? Enter its address."
@@ -158,7 +158,7 @@ def _faults(typed: AnswersTyped, kept: Assistant, allow_private: bool) -> dict[s
     return {name: words for name, words in faults.items() if words}
 
 
-def _fault_of_address(address: str, allow_private: bool) -> str:
+def fault_of_address(address: str, allow_private: bool) -> str:
     if not address:
         return ""
     parts = _parts(address)

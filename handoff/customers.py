@@ -8,7 +8,7 @@ from handoff import conversations, messages, noticing, signals, snapshots, turns
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import Forbidden, NotFound
-from handoff.events import ConversationOpened, Fact
+from handoff.events import ConversationChanged, ConversationOpened, Fact
 from handoff.identity import CustomerToken
 from handoff.models import Assistant, Conversation, Customer, Message, Widget, unchanging
 from handoff.prepared import prepared
@@ -89,6 +89,20 @@ def ask_for_human(customer: CustomerToken) -> Happened[None]:
     if conversation is None:
         return Happened(None)
     return Happened(None, signals.raise_signal(conversation.id, "asked_for_human", "The customer asked for a person."))
+
+
+def leave_email(customer: CustomerToken, email: str) -> Happened[None]:
+    """Keep where the customer can be reached, of whom there must have been a line. The last address counts."""
+    mine = (Customer.id == customer.customer_id) & (Customer.widget == customer.widget_id)
+    conversation = latest(customer)
+    if conversation is None:
+        raise NotFound
+    Conversation.update(customer=customer.customer_id).where(Conversation.id == conversation.id).execute()  # for the row's lock
+    if not Customer.update(email=email).where(mine, Customer.email.is_null() | (Customer.email != email)).execute():
+        return Happened(None)
+    version = conversations.touch(conversation.id, changed_at=Conversation.changed_at)
+    snapshot = snapshots.snapshot_of(conversation.id)
+    return Happened(None, [ConversationChanged(conversation.id, conversation.assistant_id, version, snapshot)])
 
 
 def end_conversation(customer: CustomerToken) -> Happened[None]:

@@ -55,6 +55,10 @@ class Typing(Command):
     is_typing: bool
 
 
+class LeaveEmail(Command):
+    email: Annotated[str, Field(min_length=1, max_length=254), AfterValidator(storable)]
+
+
 class RateConversation(Command):
     score: Annotated[int, Field(ge=1, le=5)]
     comment: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable)] = ""

@@ -29,12 +29,13 @@ class Mail:
     def is_on(self) -> bool:
         return bool(self._server.hostname)
 
-    async def send(self, to: str, subject: str, text: str) -> None:
-        """Hand one mail to the server. Raises MailFailed."""
+    async def send(self, to: str, subject: str, text: str, event: str = "") -> None:
+        """Hand one mail to the server. Sent again with its `event` it is the same mail. Raises MailFailed."""
         message = EmailMessage()
         try:
             message["From"], message["To"], message["Subject"] = self._sender, to, subject
-            message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="handoff.invalid")
+            message["Date"] = formatdate()
+            message["Message-ID"] = f"<{event}@handoff.invalid>" if event else make_msgid(domain="handoff.invalid")
             message["Auto-Submitted"] = "auto-generated"
             message.set_content(text)
             async with asyncio.timeout(PATIENCE):  # for all of it; the library counts each step alone

@@ -35,8 +35,10 @@ def numbering(guard: Expression, **changes: Any) -> Any:
     return counted.where(guard).returning(Conversation)
 
 
-def store(conversation: Any, author: str, text: str, agent: Agent | None = None, **columns: Any) -> MessagePosted:
-    """Write the line that `numbering` gave a number to."""
+def store(
+    conversation: Any, author: str, text: str, agent: Agent | None = None, is_answer: bool = True, **columns: Any
+) -> MessagePosted:
+    """Write the line that `numbering` gave a number to. One that is no answer leaves the customer waiting."""
     (message,) = _written(
         conversation=conversation.id,
         number=conversation.last_number,
@@ -46,7 +48,7 @@ def store(conversation: Any, author: str, text: str, agent: Agent | None = None,
         sent_at=conversation.changed_at,
         **columns,
     )
-    if author != "customer" and not message.interrupted and conversation.needed_since != NEVER:
+    if is_answer and author != "customer" and not message.interrupted and conversation.needed_since != NEVER:
         signals.answered(conversation.id, conversation.changed_at)
     described = _describe_by(message, agent)
     return MessagePosted(conversation.id, conversation.assistant_id, conversation.version, described)

@@ -64,6 +64,11 @@ class Team(Row):
     billed_at = BigIntegerField(default=0)  # time of the last signed call that set the plan; an older or equal one is a replay
     created_at = BigIntegerField(default=now)
     deleted_at = BigIntegerField(null=True)
+    notice_seconds = IntegerField(default=60)  # that a signal may stand without a reaction
+    notice_url = TextField(default="")
+    notice_key = TextField(default="")  # encrypted
+    notice_emails = TextField(default="[]")  # JSON list of addresses
+    away_text = TextField(default="")  # for who asks for a person while nobody is there; empty: the widget's own words alone
 
 
 class User(Row):
@@ -335,11 +340,15 @@ class Signal(Row):
     after = IntegerField()
     raised_at = BigIntegerField(default=now)
     cleared_at = BigIntegerField(null=True)
+    noticed_at = BigIntegerField(null=True)  # a seat holder opened the conversation, or a notice left
 
 
 # Each is raised once per cause: again only after the last one was cleared.
 Signal.add_index(
     Signal.index(Signal.conversation, Signal.kind, unique=True, where=Signal.cleared_at.is_null(), name="signal_standing")
+)
+Signal.add_index(
+    Signal.index(Signal.raised_at, where=Signal.cleared_at.is_null() & Signal.noticed_at.is_null(), name="signal_unnoticed")
 )
 
 
@@ -366,6 +375,30 @@ class ReadMark(Table):
 
 ReadMark.add_index(ReadMark.index(ReadMark.member, ReadMark.conversation, unique=True, name="read_mark_once"))
 
+
+class Delivery(Row):
+    """One notice on its way to one place outside. The receiver sees its id as the event."""
+
+    team = refers_to(Team, index=False)
+    kind = TextField()  # webhook, email
+    about = TextField()  # the signal's id; for a test what its form was given
+    target = TextField()
+    body = TextField()  # JSON
+    status = TextField(default="queued")  # queued, delivering, delivered, failed
+    words = TextField(default="")  # how the last attempt ended
+    attempts = IntegerField(default=0)  # also tells whose claim is the present one
+    tries = IntegerField(default=0)  # attempts since it was queued, or replayed
+    next_at = BigIntegerField(null=True, default=now)  # the next attempt; while one runs, the end of its claim; null: none
+    created_at = BigIntegerField(default=now)
+    delivered_at = BigIntegerField(null=True)
+
+
+# However many processes sweep, a signal's notice goes to a place once.
+Delivery.add_index(Delivery.index(Delivery.team, Delivery.about, Delivery.kind, Delivery.target, unique=True, name="delivery_once"))
+Delivery.add_index(Delivery.index(Delivery.next_at, where=Delivery.next_at.is_null(False), name="delivery_due"))
+Delivery.add_index(Delivery.index(Delivery.team, Delivery.created_at.desc(), name="delivery_log"))
+Delivery.add_index(Delivery.index(Delivery.created_at, name="delivery_age"))
+
 TABLES: tuple[type[Model], ...] = (
     Plan,
     Team,
@@ -387,4 +420,5 @@ TABLES: tuple[type[Model], ...] = (
     Signal,
     Note,
     ReadMark,
+    Delivery,
 )

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         6, ge=1, description="after this long without a sign of life a turn is taken up by another process"
     )
     sweep_seconds: float = Field(
-        2, gt=0, description="pause between two looks for aged conversations, abandoned turns and unanswered customers"
+        2, gt=0, description="pause between two looks for aged conversations, abandoned turns, unanswered customers, due notices"
     )
     max_connections: int = Field(10_000, ge=1, description="live sockets of one process")
     max_connections_per_address: int = Field(1_000, ge=1, description="live sockets from one address")
@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     sign_ins_per_minute: int = Field(100, ge=1, description="failed sign-ins of one e-mail address; more get refused")
     sign_up: bool = Field(False, description="let anybody begin a team of their own at /sign-up")
     smtp_url: SecretStr = Field(
-        SecretStr(""), description="`smtp://user:password@host:587` (STARTTLS where offered) or `smtps://...`: mails invitations"
+        SecretStr(""),
+        description="`smtp://user:password@host:587` (STARTTLS where offered) or `smtps://...`: mails invitations and notices",
     )
     mail_from: str = Field("", validate_default=True, description="the address that mail comes from; required with a mail server")
 

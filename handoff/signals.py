@@ -24,7 +24,7 @@ from peewee import Case, Expression, fn
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.events import SignalRaised
-from handoff.models import NEVER, Assistant, Conversation, Signal
+from handoff.models import NEVER, Assistant, Conversation, Signal, Team
 
 AT_ONCE = 500  # unanswered conversations that one sweep takes up
 
@@ -62,6 +62,49 @@ def answered(conversation_id: str, time: int) -> None:
     if Signal.update(cleared_at=time).where(Signal.conversation == conversation_id, _stands("waiting")).execute():
         oldest = Signal.select(fn.MIN(Signal.raised_at)).where(Signal.conversation == conversation_id, Signal.cleared_at.is_null())
         Conversation.update(needed_since=fn.COALESCE(oldest, NEVER)).where(Conversation.id == conversation_id).execute()
+
+
+def unreacted() -> list[tuple[str, str]]:
+    """Signals, with their conversations, whose notice is to leave: they stand for the team's `notice_seconds`, and no holder of a
+    seat has taken the conversation or opened it since."""
+    time, seconds = now(), Team.notice_seconds
+    shortest = Team.select(fn.MIN(seconds)).scalar()  # lets the index leave out what was certainly raised just now
+    if shortest is None:
+        return []
+    unnoticed = Signal.cleared_at.is_null() & Signal.noticed_at.is_null()
+    return list(
+        Signal.select(Signal.id, Signal.conversation)
+        .join(Conversation)
+        .join(Team)
+        .where(unnoticed & (Signal.raised_at <= time - shortest * 1000) & (Signal.raised_at <= time - seconds * 1000))
+        .order_by(Signal.raised_at)
+        .limit(AT_ONCE)
+        .tuples()
+    )
+
+
+def notice(signal_id: str, conversation_id: str) -> bool:
+    """Count it as noticed, once. Takes the conversation's row lock first; false where it is settled or was noticed already."""
+    if not _hold(conversation_id):
+        return False
+    return bool(_unnoticed(Signal.id == signal_id))
+
+
+def opened(conversation_id: str) -> Happened[None]:
+    """A holder of a seat looks at the conversation: what stands there has reached somebody."""
+    if _hold(conversation_id):
+        _unnoticed(Signal.conversation == conversation_id)
+    return Happened(None)
+
+
+def _hold(conversation_id: str) -> int:
+    active = (Conversation.id == conversation_id) & (Conversation.status == "active")
+    return int(Conversation.update(status="active").where(active).execute())
+
+
+def _unnoticed(which: Expression) -> int:
+    stands = Signal.cleared_at.is_null() & Signal.noticed_at.is_null()
+    return int(Signal.update(noticed_at=now()).where(which & stands).execute())
 
 
 def unanswered() -> list[tuple[str, int]]:

@@ -1,5 +1,5 @@
 """What nobody asks for but must happen: conversations age out (I11), turns that nobody writes are taken up (I12),
-customers whom nobody answers are pointed out."""
+customers whom nobody answers are pointed out, and what nobody reacts to leaves the house."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from handoff import conversations, signals, teams, turns
+from handoff import conversations, deliveries, signals, teams, turns
 from handoff.database import Database
 from handoff.errors import Refused
 
@@ -15,15 +15,17 @@ log = structlog.get_logger()
 
 
 class Sweeper:
-    def __init__(self, database: Database, process: str, pause: float) -> None:
+    def __init__(self, database: Database, process: str, pause: float, address: str) -> None:
+        """`address` is where people find the console."""
         self._database = database
+        self._address = address
         self._process = process
         self._pause = pause
 
     async def run(self) -> None:
         """Sweep for ever. Several processes may: every change is conditional on what was seen."""
         while True:
-            for sweep in (self.age_out, self.take_up, self.raise_waiting, self.close_left_open):
+            for sweep in (self.age_out, self.take_up, self.raise_waiting, self.queue_notices, self.close_left_open, self.forget):
                 await self._tried(sweep)
             await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that processes do not keep step
 
@@ -46,6 +48,14 @@ class Sweeper:
     async def raise_waiting(self) -> None:
         for conversation_id, seconds in await self._database.read(signals.unanswered):
             await self._database.write(conversation_id, signals.raise_waiting, conversation_id, seconds)
+
+    async def queue_notices(self) -> None:
+        for signal_id, conversation_id in await self._database.read(signals.unreacted):
+            await self._database.write(conversation_id, deliveries.queue, signal_id, conversation_id, self._address)
+
+    async def forget(self) -> None:
+        if await self._database.read(deliveries.are_old):
+            await self._database.write("deliveries", deliveries.forget)
 
     async def close_left_open(self) -> None:
         for conversation_id in await self._database.read(teams.left_open):

@@ -15,7 +15,7 @@ from app import Handoff
 from handoff import access, identity, models
 from handoff.access import Who
 from handoff.clock import new_id
-from handoff.models import Assistant, Conversation, Entry, Invitation, Member, Outcome, Session, Widget
+from handoff.models import Assistant, Conversation, Delivery, Entry, Invitation, Member, Outcome, Session, Widget
 from handoff.namespaces.agents import Agents
 from handoff.namespaces.customers import Customers
 from handoff.settings import Settings
@@ -78,6 +78,11 @@ FIELDS = {
     "language": "en",
     "suggestions": "",
     "phrases": "",
+    "notice_seconds": "31",
+    "notice_url": "",
+    "notice_emails": "lead@tidewater.example",
+    "away_text": "Back at nine.",
+    "attempts": "0",
     "version": "0",
     "required": "1",
     "requires_second_factor": "1",
@@ -192,8 +197,8 @@ async def town(open_stage: Any) -> AsyncIterator[Town]:
         await stage.make(lambda: Session.update(ended_at=1).where(Session.user == cast["an ended session"].user_id).execute())
         customer = await stage.customer()
         town.people = {"nobody": None, "a customer": customer.token, **{who: agent.cookie for who, agent in cast.items()}}
-        town.own = await stage.look(lambda: _ids(stage.team_id, stage.assistant_id, victims[0]))
-        town.foreign = await stage.look(lambda: _ids(other, assistant, victims[1]))
+        town.own = await stage.make(lambda: _ids(stage.team_id, stage.assistant_id, victims[0]))
+        town.foreign = await stage.make(lambda: _ids(other, assistant, victims[1]))
         for ids in (town.own, town.foreign):
             ids["invitation"] = await stage.make(lambda ids=ids: _invite(ids["team"]))
         yield town
@@ -209,6 +214,7 @@ def _ids(team: str, assistant: str, victim: Agent) -> dict[str, str]:
         "outcome": Outcome.select().where(Outcome.team == team).first().id,
         "member": victim.member_id,
         "session": Session.get(Session.user == victim.user_id).id,
+        "delivery": Delivery.create(team=team, kind="email", about="x", target="x@x.org", body="{}", next_at=None).id,
         "token": "no-such-token",
     }
 
@@ -305,7 +311,16 @@ def _words(html: str) -> str:
 
 def payload_of(door: Any, name: str, **ids: str) -> dict[str, Any]:
     """What the command needs, and nothing that it does not."""
-    values = {"client_id": secrets.token_hex(6), "text": "hello", "is_typing": True, "number": 1, "after": 0, "score": 5, **ids}
+    values = {
+        "client_id": secrets.token_hex(6),
+        "text": "hello",
+        "is_typing": True,
+        "number": 1,
+        "after": 0,
+        "score": 5,
+        "email": "kim@x.org",
+        **ids,
+    }
     fields = door.handlers[name].payload.model_fields
     return {name: values[name] for name, field in fields.items() if field.default is PydanticUndefined}
 

@@ -4,7 +4,7 @@ cookie, use no proxy of the environment and accept nothing that is compressed, w
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -59,8 +59,10 @@ class Outgoing:
         return asyncio.get_running_loop().time() + self.caps.total - waited
 
     @asynccontextmanager
-    async def post(self, whom: str, url: str, body: bytes, headers: Mapping[str, str], until: float) -> AsyncIterator["Reply"]:
-        """Send `body` and give the reply, whose status is 200. Leaving closes the connection unless all was read.
+    async def post(
+        self, whom: str, url: str, body: bytes, headers: Mapping[str, str], until: float, good: Container[int] = (200,)
+    ) -> AsyncIterator["Reply"]:
+        """Send `body` and give the reply, whose status is `good`. Leaving closes the connection unless all was read.
 
         `whom` is who answers there, in the words of a reason ("The model"). Raises TryAgain, AnswerFailed.
         """
@@ -69,7 +71,7 @@ class Outgoing:
         asking = self._session().post(_checked(whom, url), data=body, headers=given, allow_redirects=False)
         response = await patience.for_first(asking)
         try:
-            _must_be_good(whom, response)
+            _must_be_good(whom, response, good)
             yield Reply(whom, response, patience)
         finally:
             response.close()
@@ -182,7 +184,7 @@ def _checked(whom: str, url: str) -> URL:
     return URL(url)
 
 
-def _must_be_good(whom: str, response: aiohttp.ClientResponse) -> None:
+def _must_be_good(whom: str, response: aiohttp.ClientResponse, good: Container[int]) -> None:
     status = response.status
     if 300 <= status < 400:
         raise AnswerFailed(f"{whom} sent us to another address ({status}), which is not followed.")
@@ -194,7 +196,7 @@ def _must_be_good(whom: str, response: aiohttp.ClientResponse) -> None:
         raise _too_many(whom, response)
     if status >= 500:
         raise TryAgain(f"{whom} had an error of its own ({status}).")
-    if status != 200:
+    if status not in good:
         raise Rejected(f"{whom} did not accept the request ({status}).")
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise AnswerFailed(f"{whom} sent a compressed answer, which is not accepted.")

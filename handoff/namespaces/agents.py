@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from handoff import conversations, identity, messages, notes, snapshots, takeovers, teams, watching
+from handoff import conversations, identity, messages, notes, signals, snapshots, takeovers, teams, watching
 from handoff.database import Database
 from handoff.errors import NotOwner, Unavailable
 from handoff.events import (
@@ -153,7 +153,10 @@ class Agents(Door):
             await self.leave_room(sid, f"conversation:{desk.open}")
         desk.open = sent.conversation_id
         await self.enter_room(sid, f"conversation:{sent.conversation_id}")
-        return await self.database.read(snapshots.opened_by, agent, sent.conversation_id, sent.after, sent.before)
+        opened: dict[str, Any] = await self.database.read(snapshots.opened_by, agent, sent.conversation_id, sent.after, sent.before)
+        if opened["conversation"]["signals"]:
+            await self.database.write(sent.conversation_id, signals.opened, sent.conversation_id)
+        return opened
 
     @command(TakeOver)
     async def take_over(self, sid: str, sent: TakeOver) -> Any:

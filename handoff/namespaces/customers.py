@@ -10,11 +10,12 @@ from handoff import customers, messages, widgets
 from handoff.broadcasts import Broadcasts
 from handoff.clock import new_id
 from handoff.database import Database
-from handoff.errors import Unavailable
+from handoff.errors import Invalid, Unavailable
 from handoff.events import (
     CatchUp,
     ConversationOpened,
     Fact,
+    LeaveEmail,
     Nothing,
     PostMessage,
     RateConversation,
@@ -23,9 +24,12 @@ from handoff.events import (
 )
 from handoff.identity import CustomerToken, CustomerTokens
 from handoff.models import Conversation
-from handoff.namespaces.base import Door, Turned, command
+from handoff.namespaces.base import Allowance, Door, Turned, command
+from handoff.people import an_address, plain_address
 from handoff.presence import Presence
 from handoff.sockets import Connections
+
+EMAILS_A_MINUTE = 6  # that one customer may leave: enough for typing errors
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Customers(Door):
         self.process = process
         self.origins = origins
         self.visits: dict[str, Visit] = {}
+        self._emails = Allowance(EMAILS_A_MINUTE, 60)
 
     def who(self, sid: str) -> str | None:
         visit = self.visits.get(sid)
@@ -154,6 +159,16 @@ class Customers(Door):
         visit = self.visits[sid]
         await self.database.write(_key(visit), customers.ask_for_human, visit.customer)
         return {"available": self.presence.is_watched(visit.assistant_id)}
+
+    @command(LeaveEmail)
+    async def leave_email(self, sid: str, sent: LeaveEmail) -> None:
+        visit = self.visits[sid]
+        self._emails.spend(visit.customer.customer_id)
+        try:
+            email = an_address(str(plain_address(sent.email)))
+        except ValueError as fault:
+            raise Invalid(f"email: {fault}", field="email") from None
+        await self.database.write(_key(visit), customers.leave_email, visit.customer, email)
 
     @command(Nothing)
     async def end_conversation(self, sid: str, sent: Nothing) -> None:

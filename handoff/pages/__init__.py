@@ -37,6 +37,7 @@ class House:
     links: Links
     mail: Mail
     keys: Seal  # of assistants' keys
+    notice_keys: Seal
     trials: Trials
 
 
@@ -51,6 +52,8 @@ def setup(
     passwords: Passwords,
     providers: Mapping[str, Provider],
     keys: Seal,
+    notice_keys: Seal,
+    mail: Mail,
 ) -> None:
     from handoff.pages import (
         account,
@@ -67,6 +70,7 @@ def setup(
         imports,
         invitations,
         members,
+        notices,
         outcomes,
         plan,
         seats,
@@ -86,8 +90,9 @@ def setup(
         RateLimitItemPerMinute(settings.sign_ins_per_minute),
         Secrets(settings.secret_key.get_secret_value()),
         Links(settings.secret_key.get_secret_value()),
-        Mail(settings.smtp_url.get_secret_value(), settings.mail_from),
+        mail,
         keys,
+        notice_keys,
         Trials(providers, settings.turn_seconds),
     )
     aiohttp_jinja2.setup(
@@ -100,7 +105,7 @@ def setup(
     app.add_routes([*health.routes, *sign_in.routes, *console.routes, *widget.routes])
     app.add_routes([*seats.routes, *assistants.routes, *entries.routes, *imports.routes, *outcomes.routes])
     app.add_routes([*widgets.routes, *answers.routes])
-    app.add_routes([*plan.routes, *api.routes])
+    app.add_routes([*plan.routes, *api.routes, *notices.routes])
     app.add_routes([*account.routes, *second_factor.routes, *security.routes, *audit.routes])
     if settings.demo:
         app.add_routes(shop.routes)

@@ -3,6 +3,7 @@ import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { Follow } from "./follow.js";
 import { Host } from "./host.js";
+import { LeaveEmail } from "./leave_email.js";
 import { applyLook } from "./look.js";
 import { Menu } from "./menu.js";
 import { Notice } from "./notice.js";
@@ -30,7 +31,11 @@ const connection = new Connection(widget.key, store, connectionChanged);
 const rating = new Rating(connection, store);
 const ownTyping = new OwnTyping(connection);
 const composer = new Composer(new Store(prefix, () => sessionStorage), { changed: (text) => ownTyping.changed(text), send });
-const menu = new Menu(connection, notice, { done: () => composer.focus() });
+const leaveEmail = new LeaveEmail(connection, notice, { done: () => composer.focus() });
+const menu = new Menu(connection, notice, {
+  done: () => composer.focus(),
+  answered: (isSomebodyHere) => (isSomebodyHere ? leaveEmail.withdraw() : leaveEmail.offer()),
+});
 const transcript = new Transcript(widget.assistant, {
   retry: (clientId) => outbox.retry(clientId),
   edit: (clientId) => composer.edit(outbox.take(clientId).text),
@@ -117,6 +122,7 @@ function end(id) {
   typing.show(false);
   rating.offer(id, transcript.end());
   menu.active(false);
+  leaveEmail.withdraw();
   composer.placeholder(words.placeholderEnded);
 }
 

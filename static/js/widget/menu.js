@@ -2,10 +2,11 @@ import { words } from "./words.js";
 
 /** The header's menu: asking for a person and ending the conversation, both answered in the notice. */
 export class Menu {
-  constructor(connection, notice, { done }) {
+  constructor(connection, notice, { done, answered }) {
     this.connection = connection;
     this.notice = notice;
     this.done = done;
+    this.answered = answered;
     this.button = document.getElementById("menu-button");
     this.list = document.getElementById("menu");
     this.end = document.getElementById("end-conversation");
@@ -42,6 +43,7 @@ export class Menu {
     const { ok } = await this.connection.command("request_human");
     const answer = ok ? (ok.available ? words.personAvailable : words.personAway) : words.tryLater;
     this.notice.show(answer, [words.ok, this.done]);
+    if (ok) this.answered(ok.available);
   }
 
   #confirmEnd() {

@@ -1,0 +1,123 @@
+"""What a team wants to happen when nobody reacts, as its admins choose it: where notices go and when, what customers are told.
+
+The webhook's secret goes in and never out, as the keys of assistants do.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from handoff import audit
+from handoff.answers import Address, Key, fault_of_address
+from handoff.database import Happened
+from handoff.errors import Refused
+from handoff.events import storable
+from handoff.knowledge import Typed
+from handoff.models import Team
+from handoff.people import an_address, plain_address
+from handoff.seals import Seal
+from handoff.seats import Agent, admin_in, agent_in
+
+MOST_ADDRESSES = 10
+SHOWN = ("notice_seconds", "notice_url", "notice_emails", "away_text")
+
+
+class NoticesIncomplete(Refused):
+    """What was typed cannot be delivered to; `faults` are words by field."""
+
+    status = 422
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        super().__init__("Some of these settings need another look.")
+        self.faults = faults
+
+
+class NoticesChanged(Refused):
+    code = "conflict"
+    status = 409
+    message = "Somebody else saved these settings while you were typing."
+
+    def __init__(self, team: Team) -> None:
+        super().__init__()
+        self.team = team
+
+
+def _listed(text: Any) -> Any:
+    """Addresses as people write them, one on a line, as they are kept: each once."""
+    return list(dict.fromkeys(plain_address(line) for line in str(text).splitlines() if line.strip()))
+
+
+def _all_addresses(addresses: list[str]) -> list[str]:
+    if len(addresses) > MOST_ADDRESSES:
+        raise ValueError(f"has {len(addresses)} addresses; at most {MOST_ADDRESSES}, please")
+    for address in addresses:
+        if len(address) > 254:
+            raise ValueError("holds a line that is too long for an e-mail address")
+        try:
+            an_address(storable(address))
+        except ValueError:
+            raise ValueError(f"holds “{address[:100]}”, which is no e-mail address: one on each line") from None
+    return addresses
+
+
+class NoticesTyped(Typed):
+    """The form. An empty secret keeps the one that is set."""
+
+    notice_seconds: Annotated[int, Field(ge=10, le=3_600)]
+    notice_url: Address
+    notice_key: Key
+    notice_emails: Annotated[list[str], BeforeValidator(_listed), AfterValidator(_all_addresses)]
+    away_text: Annotated[str, Field(max_length=1_000), AfterValidator(storable)]
+
+
+def of_team(session_id: str, team_id: str) -> tuple[Agent, Team]:
+    """The member who asks, and the team with its settings."""
+    return agent_in(team_id, session_id), Team.get_by_id(team_id)
+
+
+def shown_of(team: Team) -> dict[str, str]:
+    """What the fields of the form begin with: everything but the secret."""
+    return {name: str(getattr(team, name)) for name in SHOWN} | {"notice_emails": "\n".join(json.loads(team.notice_emails))}
+
+
+def mark_of(team: Team) -> str:
+    """A short mark of these settings, which tells whether they still are the same."""
+    values = [getattr(team, name) for name in (*SHOWN, "notice_key")]
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+def change(session_id: str, team_id: str, typed: NoticesTyped, mark: str, keys: Seal, allow_private: bool) -> Happened[None]:
+    """Save, if these settings still are those of that mark. What stands there already is saved already.
+
+    Raises NoticesIncomplete, NoticesChanged.
+    """
+    admin = admin_in(team_id, session_id)
+    kept = Team.get_by_id(team_id)
+    columns = {**typed.model_dump(include=set(SHOWN)), "notice_emails": json.dumps(typed.notice_emails)}
+    if all(getattr(kept, name) == value for name, value in columns.items()) and _is_kept(typed.notice_key, kept, keys):
+        return Happened(None)
+    faults = _faults(typed, kept, allow_private)
+    if faults:
+        raise NoticesIncomplete(faults)
+    if mark_of(kept) != mark:
+        raise NoticesChanged(kept)
+    if not typed.notice_url:
+        columns["notice_key"] = ""
+    elif typed.notice_key:
+        columns["notice_key"] = keys.close(typed.notice_key)
+    Team.update(columns).where(Team.id == team_id).execute()
+    audit.note(team_id, admin.user_id, "notices_changed")
+    return Happened(None)
+
+
+def _is_kept(secret: str, kept: Team, keys: Seal) -> bool:
+    return not secret or keys.open(kept.notice_key) == secret
+
+
+def _faults(typed: NoticesTyped, kept: Team, allow_private: bool) -> dict[str, str]:
+    faults = {"notice_url": fault_of_address(typed.notice_url, allow_private)}
+    if typed.notice_url and not (typed.notice_key or kept.notice_key):
+        faults["notice_key"] = "Your program needs a secret to know us by: generate one."
+    return {name: words for name, words in faults.items() if words}
