@@ -4,6 +4,7 @@ axe-core finds in light or dark, no wider than a phone, and everything within re
 A new page is walked by itself; a new kind of id in its address has to be taught to `ids` below.
 """
 
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from playwright.async_api import Page
 
 from handoff import audit, founding, identity
 from handoff.access import ROUTES, Who
-from handoff.models import Assistant, Entry, Invitation, Member, Outcome, Session, User, Widget
+from handoff.models import Assistant, Delivery, Entry, Invitation, Member, Outcome, Session, Team, User, Widget
 from handoff.pages import HOUSE
 from tests.accounts import with_password
 from tests.browser.axe import must_suit_everybody, violations, width_beyond
@@ -104,6 +105,11 @@ def _fill(stage: Stage, ada: Agent, ben: Agent, other: str) -> dict[str, str]:
     outcome = Outcome.create(team=team, name=WORD, position=9)
     Outcome.create(team=team, name=f"{WORD} of old", position=10, archived_at=1)
     audit.note(team, ada.user_id, "seat_assigned", name=LONG)
+    Team.update(away_text=WORD * 3, notice_emails=json.dumps([f"{WORD.lower()}@x.org"])).where(Team.id == team).execute()
+    for status in ("queued", "delivering", "delivered", "failed"):
+        ended = None if status in ("delivered", "failed") else identity.now() + 3_600_000
+        given = {"status": status, "words": WORD * 2, "next_at": ended, "attempts": 3}
+        Delivery.create(team=team, kind="email", about=status, target=f"{WORD.lower()}@x.org", body="{}", **given)
     audit.note(team, None, "plan_changed", plan=LONG, before="free")
     links = stage.handoff.application[HOUSE].links
     kinds = {"open": {}, "used": {"used_at": 1}, "expired": {"expires_at": 1}, "withdrawn": {"withdrawn_at": 1}, "known": {}}
