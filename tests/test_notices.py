@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from handoff import deliveries
+from handoff import away, deliveries, signals
 from handoff.clock import now
 from handoff.delivering import OF_A_TEAM, Delivering
 from handoff.models import Audit, Conversation, Delivery, Message, Signal, Team
@@ -228,6 +228,12 @@ async def test_whoever_takes_opens_or_closes_the_conversation_keeps_the_notice_i
     await office.age(young)
     await office.sweep()
     assert [json.loads(one.body)["conversation"] for one in await office.log()] == [alone, young]
+    # Somebody opened it after the sweep had seen it.
+    late = await office.in_need()
+    ((signal, _),) = await office.stage.look(signals.unreacted)
+    await kim.do("open_conversation", conversation_id=late)
+    await office.stage.handoff.database.write(late, deliveries.queue, signal, late, "")
+    assert len(await office.log()) == 2
 
 
 async def test_of_several_processes_one_delivers_and_a_lost_claim_is_taken_up(office: Office, receiver: Receiver) -> None:
@@ -423,7 +429,9 @@ async def test_nobody_is_told_so_while_an_agent_watches_or_has_it_or_the_team_ha
     other = await office.stage.customer()
     await other.write("hello")
     assert await other.do("request_human") == {"available": True}
-    await kim.take_over(other.conversation_id)
+    office.held.say("Hi.")
+    office.held.finish()
+    await other.heard.wait_for("message_posted", lambda fact: fact["message"]["author"] == "assistant")
     third = await office.stage.customer()
     await third.write("hello")
     await kim.do("unwatch", assistant_id=office.stage.assistant_id)
@@ -432,6 +440,20 @@ async def test_nobody_is_told_so_while_an_agent_watches_or_has_it_or_the_team_ha
     await asyncio.gather(*office.stage.handoff.away._telling)
     for person in (customer, other, third):
         assert "We are asleep." not in [line.text for line in await lines_of(office, person.conversation_id)]
+
+
+async def test_the_away_text_is_stored_only_while_the_request_stands_and_nobody_has_or_answers_it(office: Office) -> None:
+    kim, write = await office.stage.agent("Kim"), office.stage.handoff.database.write
+    id = await office.in_need()  # the assistant is answering
+    signal = await office.stage.look(lambda: Signal.get(Signal.conversation == id).id)
+    await office.save(away_text="We are asleep.")
+    assert await write(id, away.tell, signal, id) is False, "later"
+    await kim.take_over(id)
+    raised = await office.stage.make(lambda: Signal.update(cleared_at=None).where(Signal.id == signal).execute())
+    assert raised == 1 and await write(id, away.tell, signal, id) is True
+    await kim.do("close_conversation", conversation_id=id, outcome_id=None, note=None)
+    assert await write(id, away.tell, signal, id) is True
+    assert [line.author for line in await lines_of(office, id)] == ["customer"]
 
 
 async def test_the_away_text_is_no_answer(office: Office) -> None:
