@@ -38,7 +38,7 @@ async def preview(request: web.Request) -> web.Response:
     try:
         file = (await read_upload(request, FILE_BYTES + AROUND)).get("file", b"")
         if not file:
-            raise FileRefused("Choose a file first.")
+            raise FileRefused("Choose a file with rows in it.")
         if len(file) > FILE_BYTES:
             raise TooLarge
         rows = await asyncio.to_thread(imports.read_csv, file)

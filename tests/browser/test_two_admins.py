@@ -129,7 +129,7 @@ async def test_entries_are_imported_from_a_file(stage, pages):
     await expect(ada.locator("#live[data-state=live]")).to_be_attached()
     await fits(ada, "import")
     await ada.locator("#import-look").press("Enter")
-    await expect(ada.locator("#file-error")).to_have_text("Choose a file first.")
+    await expect(ada.locator("#file-error")).to_have_text("Choose a file with rows in it.")
     await ada.locator("#file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": b"x" * 3_000_000})
     await ada.locator("#import-look").press("Enter")
     await expect(ada.locator("#file-error")).to_contain_text("larger than 1 MB")

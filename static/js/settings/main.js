@@ -1,6 +1,7 @@
 import { offerCopying } from "./copy.js";
 import { keepFocus } from "./focus.js";
 import { Live } from "./live.js";
+import { showWhereWeAre } from "./navigation.js";
 import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
@@ -12,6 +13,7 @@ import { offerTrying } from "./try.js";
 takeDoubleClicksOnce();
 showOutcomes();
 keepFocus();
+showWhereWeAre();
 keepTyped();
 offerCopying();
 localiseTimes();
