@@ -13,6 +13,7 @@ from handoff.assistants import AnswerFailed, NeedsHuman, Remember
 from handoff.models import Assistant, Audit
 from handoff.pages import HOUSE
 from tests.cast import HeldAssistant, Stage
+from tests.forms import beside, form_on
 from tests.stubs import KEY as STUB_KEY
 from tests.stubs import ModelStub, Stub, WebhookStub
 from tests.test_settings_pages import ON_ONE, Browser, ada, ben, browser
@@ -35,8 +36,8 @@ async def kept(stage: Stage) -> Assistant:
 
 async def form(page: Any, path: str, **changes: str) -> dict[str, str]:
     """What the form holds that the page shows, with those changes."""
-    mark = (await page.look(path)).text.partition('name="mark" value="')[2].partition('"')[0]
     shown = {
+        **form_on(await page.look(path), "answers-form"),
         "provider": "model",
         "base_url": "https://models.example/v1",
         "model": "small",
@@ -46,7 +47,6 @@ async def form(page: Any, path: str, **changes: str) -> dict[str, str]:
         "answer_tokens": "500",
         "webhook_url": "",
         "webhook_key": "",
-        "mark": mark,
     }
     return {**shown, **changes}
 
@@ -148,10 +148,9 @@ async def test_of_two_admins_the_later_is_told_and_loses_nothing(stage, browser,
     assert sorted(answer.status for answer in sent) == [303, 409]
     late = next(answer for answer in sent if answer.status == 409)
     won, lost = ("hers", "mine") if sent[0].status == 409 else ("mine", "hers")
-    assert "Somebody else saved these settings" in late.words
-    assert f'value="{lost}"' in late.text and f"Saved meanwhile: {won}" in late.words
-    again = {**(mine if lost == "mine" else hers), "mark": late.text.partition('name="mark" value="')[2].partition('"')[0]}
-    assert (await one.send(path, again)).status == 303
+    assert f"{'Cleo' if lost == 'mine' else 'Ada'} saved these settings while you were editing" in late.words
+    assert f'value="{lost}"' in late.text and f"to: {won}" in beside(late, "model-changed")
+    assert (await one.send(path, form_on(late, "answers-form"))).status == 303
     assert (await kept(stage)).model == lost
 
 

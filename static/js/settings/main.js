@@ -5,7 +5,6 @@ import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
 import { keepTyped } from "./typing.js";
-import { keepWidgetForm } from "./widget_form.js";
 import { previewWidget } from "./widget_preview.js";
 import { offerTrying } from "./try.js";
 
@@ -15,7 +14,6 @@ keepFocus();
 keepTyped();
 offerCopying();
 localiseTimes();
-keepWidgetForm();
 previewWidget();
 offerTrying();
 new Live(document.getElementById("live")).open();
