@@ -14,7 +14,7 @@ run: install
 test: install-test machine-parts lint
 	.venv/bin/python -m pytest
 
-# A thousand takeovers at random points of running replies, on each database; prints the seed. About five minutes on two cores.
+# A thousand takeovers at random points of running replies, on each database; prints the seed. About two minutes on two cores.
 prove: install-test machine-parts
 	.venv/bin/python -m pytest tests/test_prove.py -n 2 --takeovers 1000 -rP
 

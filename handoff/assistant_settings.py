@@ -1,6 +1,7 @@
 """How an assistant looks and behaves, as its team's admins edit it."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -12,6 +13,7 @@ from handoff.events import TEXT_LENGTH, AssistantsChanged, not_blank, storable
 from handoff.knowledge import AssistantName, admin_of, one_line
 from handoff.meanwhile import Began, Edit, Values
 from handoff.models import Assistant
+from handoff.phrases import WILDCARDS
 
 WEEK = 7 * 24 * 60  # minutes
 MOST_PHRASES, PHRASE_LENGTH = 200, 80
@@ -46,6 +48,8 @@ def _fault_of(line: str) -> str:
         return f"at most {PHRASE_LENGTH} characters, please; this has {len(line)}."
     if not any(letter.isalnum() for letter in line):
         return "write a word; * alone would fit everything."
+    if len(re.findall(r"\*+", line)) > WILDCARDS:
+        return f"at most {WILDCARDS} of *, please."
     if not line.isprintable():
         return "remove the characters that cannot be seen."
     return ""
@@ -60,6 +64,7 @@ class AssistantSettings(AssistantName):
     human_minutes: Minutes
     fallback_text: Annotated[str, Field(max_length=TEXT_LENGTH), AfterValidator(storable), AfterValidator(not_blank)]
     phrases: Annotated[list[Annotated[str, AfterValidator(storable), AfterValidator(one_line)]], BeforeValidator(phrases_of)] = []
+    waiting_seconds: Annotated[int, Field(ge=5, le=3_600)] = 60
 
     @field_validator("handoff_text")
     @classmethod

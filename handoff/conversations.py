@@ -9,7 +9,7 @@ from handoff.clock import now
 from handoff.database import Happened
 from handoff.errors import Closed, Invalid, NotOwner
 from handoff.events import ConversationClosed, Fact
-from handoff.models import Assistant, Conversation, Outcome, ReadMark, Takeover, unchanging
+from handoff.models import NEVER, Assistant, Conversation, Outcome, ReadMark, Takeover, unchanging
 from handoff.seats import Agent, agent_in, seated
 
 MINUTE = 60_000
@@ -82,8 +82,9 @@ def age_out(conversation_id: str, version: int) -> Happened[None]:
 def close(which: Expression, by: str, outcome_id: str | None = None, note: str | None = None) -> list[Fact]:
     """Close the active conversation that is meant, once; no facts if there is none. What was shown of a draft stays."""
     time = now()
+    ended = {"status": "closed", "turn_id": None, "waiting_since": None, "needed_since": NEVER}
     rows = (
-        Conversation.update(status="closed", turn_id=None, waiting_since=None, closed_at=time, closed_by=by, outcome=outcome_id)
+        Conversation.update(**ended, closed_at=time, closed_by=by, outcome=outcome_id)
         .where(which & (Conversation.status == "active"))
         .returning(Conversation)
         .execute()
@@ -93,8 +94,8 @@ def close(which: Expression, by: str, outcome_id: str | None = None, note: str |
         return []
     facts = turns.interrupt(conversation.id)
     if conversation.takeover_id:
-        ended = {"ended_at": time, "ended_by": by, "outcome": outcome_id, "note": note}
-        Takeover.update(ended).where(Takeover.id == conversation.takeover_id, Takeover.ended_at.is_null()).execute()
+        end = {"ended_at": time, "ended_by": by, "outcome": outcome_id, "note": note}
+        Takeover.update(end).where(Takeover.id == conversation.takeover_id, Takeover.ended_at.is_null()).execute()
     signals.clear(conversation.id, time)
     version = touch(conversation.id)
     return [

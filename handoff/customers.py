@@ -4,7 +4,7 @@ from typing import Any
 
 from peewee import Case, Expression, fn
 
-from handoff import conversations, messages, signals, snapshots, turns
+from handoff import conversations, messages, noticing, signals, snapshots, turns
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import Forbidden, NotFound
@@ -28,7 +28,7 @@ def post_message(customer: CustomerToken, client_id: str, text: str, process: st
         conversation = _claim_for_customer(customer, turn_id)
         assert conversation is not None  # noqa: S101 - it was opened above, in this transaction
     posted = messages.store(conversation, "customer", text, client_id=client_id, customer=customer.customer_id)
-    facts.append(posted)
+    facts += [posted, *noticing.raise_noticed(conversation, text)]
     if conversation.turn_id == turn_id:
         facts += turns.begin(conversation, process)
     return Happened(posted.message, facts)
@@ -84,7 +84,7 @@ def _open(customer: CustomerToken) -> ConversationOpened:
 
 def ask_for_human(customer: CustomerToken) -> Happened[None]:
     """Raise the signal in the active conversation, once."""
-    rows = Conversation.update(changed_at=now()).where(_active(customer)).returning(Conversation.id).execute()
+    rows = Conversation.update(status="active").where(_active(customer)).returning(Conversation.id).execute()  # for the row's lock
     conversation = next(iter(rows), None)
     if conversation is None:
         return Happened(None)

@@ -11,6 +11,7 @@ from handoff import teams, widgets
 from handoff.models import Entry, Team, User, Widget
 
 WIDGET = "Demo shop"
+PHRASES = ("cancel*", "complain*", "my money back")
 GREETING = "Hello, I am Tilly. Ask me about bikes, delivery, returns or the workshop."
 ENTRIES = (
     (
@@ -81,7 +82,8 @@ def fill() -> list[Credentials]:
     colleague, ben = _person("Ben Okafor")
     team, _ = teams.found("Tidewater Bikes", "team", owner)
     teams.join(team, colleague, "member")
-    assistant = teams.add_assistant(team, "Tilly", color="#0b6e6e", greeting=GREETING)
+    tilly = {"color": "#0b6e6e", "greeting": GREETING, "phrases": json.dumps(PHRASES)}
+    assistant = teams.add_assistant(team, "Tilly", **tilly)
     teams.add_assistant(team, "Workshop desk", color="#8a4b08", handoff="announced")
     for question, answer in ENTRIES:
         Entry.create(assistant=assistant, question=question, answer=answer)

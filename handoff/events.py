@@ -63,6 +63,7 @@ class RateConversation(Command):
 class Watch(Command):
     assistant_id: Id
     filter: Literal["all", "needs_human", "mine", "closed_today"] = "all"
+    order: Literal["need", "busiest"] = "need"
     search: Annotated[str, Field(max_length=200), AfterValidator(storable)] = ""
     cursor: Annotated[str, Field(max_length=300), AfterValidator(storable)] | None = None
 

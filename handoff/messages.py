@@ -9,11 +9,12 @@ from typing import Any
 
 from peewee import JOIN, Expression
 
+from handoff import signals
 from handoff.clock import now
 from handoff.database import Happened
 from handoff.errors import Closed, Conflict, NotFound, NotOwner
 from handoff.events import MessagePosted
-from handoff.models import Conversation, Member, Message, Takeover, User
+from handoff.models import NEVER, Conversation, Member, Message, Takeover, User
 from handoff.prepared import prepared
 from handoff.seats import Agent, agent_in, seated
 
@@ -45,6 +46,8 @@ def store(conversation: Any, author: str, text: str, agent: Agent | None = None,
         sent_at=conversation.changed_at,
         **columns,
     )
+    if author != "customer" and not message.interrupted and conversation.needed_since != NEVER:
+        signals.answered(conversation.id, conversation.changed_at)
     described = _describe_by(message, agent)
     return MessagePosted(conversation.id, conversation.assistant_id, conversation.version, described)
 

@@ -23,6 +23,11 @@ from handoff.clock import new_id, now
 proxy = DatabaseProxy()
 
 
+# A time behind all others, for a column that orders by time. A null would be sorted by one rule on SQLite and by another on
+# PostgreSQL, and no range of an index would hold both those with a time and those without.
+NEVER = 2**53 - 1
+
+
 class Table(Model):
     class Meta:
         database = proxy
@@ -174,6 +179,7 @@ class Assistant(Row):
     knowledge_version = IntegerField(default=0)
     version = IntegerField(default=0)  # counts edits of the settings, so that a later save hears of an earlier one
     phrases = TextField(default="[]")  # JSON list of text that raises a signal
+    waiting_seconds = IntegerField(default=60)  # that a customer's line may be unanswered without raising one
     created_at = BigIntegerField(default=now)
     archived_at = BigIntegerField(null=True)
 
@@ -233,6 +239,7 @@ class Conversation(Row):
     last_number = IntegerField(default=0)
     asked_number = IntegerField(default=0)  # the customer's last line
     waiting_since = BigIntegerField(null=True)
+    needed_since = BigIntegerField(default=NEVER)  # the oldest standing signal
     opened_at = BigIntegerField(default=now)
     changed_at = BigIntegerField(default=now)
     ages_from = BigIntegerField(default=now)
@@ -251,10 +258,14 @@ Conversation.add_index(
     Conversation.index(
         Conversation.assistant,
         Conversation.status,
-        Conversation.waiting_since,
-        Conversation.changed_at,
+        Conversation.needed_since,
+        Conversation.changed_at.desc(),
+        Conversation.id,
         name="conversation_watched",
     )
+)
+Conversation.add_index(
+    Conversation.index(Conversation.waiting_since, where=Conversation.waiting_since.is_null(False), name="conversation_waiting")
 )
 Conversation.add_index(Conversation.index(Conversation.status, Conversation.ages_from, name="conversation_ages"))
 
@@ -312,13 +323,14 @@ class Message(Table):
 
 
 Message.add_index(Message.index(Message.conversation, Message.number, unique=True, name="message_number"))  # I5
+Message.add_index(Message.index(Message.sent_at, Message.conversation, name="message_lately"))
 Message.add_index(Message.index(Message.customer, Message.client_id, unique=True, name="message_once_customer"))  # I4
 Message.add_index(Message.index(Message.member, Message.client_id, unique=True, name="message_once_member"))  # I4
 
 
 class Signal(Row):
     conversation = refers_to(Conversation)
-    kind = TextField()  # asked_for_human, no_answer, assistant_failed
+    kind = TextField()  # asked_for_human, no_answer, assistant_failed, phrase, waiting, repeating
     reason = TextField(default="")
     after = IntegerField()
     raised_at = BigIntegerField(default=now)

@@ -47,7 +47,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         6, ge=1, description="after this long without a sign of life a turn is taken up by another process"
     )
-    sweep_seconds: float = Field(2, gt=0, description="pause between two looks for aged conversations and abandoned turns")
+    sweep_seconds: float = Field(
+        2, gt=0, description="pause between two looks for aged conversations, abandoned turns and unanswered customers"
+    )
     max_connections: int = Field(10_000, ge=1, description="live sockets of one process")
     max_connections_per_address: int = Field(1_000, ge=1, description="live sockets from one address")
     trusted_proxies: list[str] = Field([], description="JSON: addresses of reverse proxies whose X-Forwarded-For is believed")

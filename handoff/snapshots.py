@@ -7,7 +7,7 @@ from typing import Any
 from peewee import JOIN, Expression, fn
 
 from handoff import messages, signals, turns
-from handoff.models import Conversation, Customer, Member, Message, Note, Outcome, ReadMark, Seat, Takeover, User
+from handoff.models import NEVER, Conversation, Customer, Member, Message, Note, Outcome, ReadMark, Seat, Takeover, User
 from handoff.prepared import prepared
 from handoff.seats import Agent
 
@@ -25,6 +25,12 @@ def _whole(conversation_id: str) -> Any:
 def snapshots(which: Expression, agent: Agent | None = None, order: Iterable[Any] = (), limit: int = 1) -> list[dict[str, Any]]:
     """Conversations on the wire, in three queries however many."""
     return _snapshots(list(_selected().where(which).order_by(*order).limit(limit).objects()), agent)
+
+
+def snapshots_of(recent_lines: dict[str, int], agent: Agent) -> list[dict[str, Any]]:
+    """Those conversations, in that order, each with how many lines it had lately."""
+    rows = {row["id"]: row for row in snapshots(Conversation.id << list(recent_lines), agent, limit=len(recent_lines))}
+    return [{**rows[id], "recent_lines": lines} for id, lines in recent_lines.items() if id in rows]
 
 
 def _snapshots(rows: list[Any], agent: Agent | None) -> list[dict[str, Any]]:
@@ -89,6 +95,8 @@ def _snapshot(row: Any, standing: list[dict[str, Any]], unread: int | None) -> d
         "last_message": _last_message(row) if row.last_number else None,
         "unread": unread,
         "waiting_since": row.waiting_since,
+        "needed_since": None if row.needed_since == NEVER else row.needed_since,
+        "recent_lines": None,
         "signals": standing,
         "opened_at": row.opened_at,
         "changed_at": row.changed_at,

@@ -1,4 +1,5 @@
-"""What nobody asks for but must happen: conversations age out (I11), turns that nobody writes are taken up (I12)."""
+"""What nobody asks for but must happen: conversations age out (I11), turns that nobody writes are taken up (I12),
+customers whom nobody answers are pointed out."""
 
 import asyncio
 import random
@@ -6,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from handoff import conversations, teams, turns
+from handoff import conversations, signals, teams, turns
 from handoff.database import Database
 from handoff.errors import Refused
 
@@ -22,7 +23,7 @@ class Sweeper:
     async def run(self) -> None:
         """Sweep for ever. Several processes may: every change is conditional on what was seen."""
         while True:
-            for sweep in (self.age_out, self.take_up, self.close_left_open):
+            for sweep in (self.age_out, self.take_up, self.raise_waiting, self.close_left_open):
                 await self._tried(sweep)
             await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that processes do not keep step
 
@@ -41,6 +42,10 @@ class Sweeper:
     async def take_up(self) -> None:
         for turn_id, conversation_id in await self._database.read(turns.abandoned):
             await self._database.write(conversation_id, turns.take_up, turn_id, conversation_id, self._process)
+
+    async def raise_waiting(self) -> None:
+        for conversation_id, seconds in await self._database.read(signals.unanswered):
+            await self._database.write(conversation_id, signals.raise_waiting, conversation_id, seconds)
 
     async def close_left_open(self) -> None:
         for conversation_id in await self._database.read(teams.left_open):

@@ -8,7 +8,7 @@ from handoff.database import Happened
 from handoff.errors import AlreadyTaken, Closed, NoSeat
 from handoff.events import ConversationTakenOver, Fact
 from handoff.markdown import render
-from handoff.models import Assistant, Conversation, Member, Takeover, User
+from handoff.models import NEVER, Assistant, Conversation, Member, Takeover, User
 from handoff.seats import Agent, agent_in, seated
 
 
@@ -22,7 +22,9 @@ def take_over(session_id: str, conversation_id: str) -> Happened[dict[str, Any]]
     takeover_id, time = new_id(), now()
     free = Conversation.owner.is_null() | ~seated(Conversation.owner)
     taken = (
-        Conversation.update(owner=agent.id, takeover_id=takeover_id, turn_id=None, ages_from=time, changed_at=time)
+        Conversation.update(
+            owner=agent.id, takeover_id=takeover_id, turn_id=None, needed_since=NEVER, ages_from=time, changed_at=time
+        )
         .where(
             Conversation.id == conversation_id,
             Conversation.status == "active",

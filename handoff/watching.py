@@ -1,22 +1,31 @@
-"""The watch list: an assistant's conversations, the most in need first, a page at a time."""
+"""The watch list: an assistant's conversations, the most in need first or the busiest first.
+
+By need, a page is one range of the index `conversation_watched`: first who needs a human, the longest first, then the others, the
+newest first. A page of 50 reads 51 entries of it, whichever page and however many conversations there are. The busiest
+are found by counting the lines of the last five minutes, one entry of the index `message_lately` each (those of all assistants, at
+most 100,000), and are the 50 with the most: no page follows.
+"""
 
 import base64
 import json
 from typing import Any
 
-from peewee import JOIN, Expression, fn
+from peewee import JOIN, Expression, Select, fn
 
 from handoff import snapshots
 from handoff.clock import now
 from handoff.errors import Invalid
 from handoff.events import Watch
 from handoff.identity import session_lives
-from handoff.models import Assistant, Conversation, Customer, Member, Message, Seat, Session, Signal
+from handoff.models import NEVER, Assistant, Conversation, Customer, Member, Message, Seat, Session
 from handoff.seats import Agent, agent_in
 
 PAGE = 50
 MOST_OWNED = 500
 DAY = 24 * 60 * 60 * 1000
+MOST_COUNTED = 100_000  # lines
+LATELY = 5 * 60 * 1000  # milliseconds whose lines make a conversation busy
+BY_NEED = (Conversation.needed_since, Conversation.changed_at.desc(), Conversation.id)
 
 
 def agent_of_assistant(session_id: str, assistant_id: str, filter: str) -> Agent:
@@ -69,30 +78,42 @@ def watched(agent: Agent, watch: Watch) -> dict[str, Any]:
     which = _filtered(agent, watch)
     if watch.search.strip():
         which &= _matching(watch.search.strip())
-    if watch.cursor is not None:
-        which &= _beyond(watch.cursor, watch.filter)
-    rows = snapshots.snapshots(which, agent, _order(watch.filter), PAGE + 1)
-    return {
-        "conversations": rows[:PAGE],
-        "cursor": _cursor(rows[PAGE - 1], watch.filter) if len(rows) > PAGE else None,
-        "counts": _counts(agent, watch.assistant_id),
-    }
+    if watch.order == "busiest":
+        rows, cursor = snapshots.snapshots_of(_busiest(which), agent), None
+    else:
+        rows, cursor = _page(which, agent, watch.cursor)
+    return {"conversations": rows, "cursor": cursor, "counts": _counts(agent, watch.assistant_id)}
+
+
+def _page(which: Expression, agent: Agent, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    if after is not None:
+        which &= _beyond(after)
+    rows = snapshots.snapshots(which, agent, BY_NEED, PAGE + 1)
+    return rows[:PAGE], _cursor(rows[PAGE - 1]) if len(rows) > PAGE else None
+
+
+def _busiest(which: Expression) -> dict[str, int]:
+    """The conversations with the most lines lately, by id, the busiest first."""
+    # The lines first, in the order of their index: SQLite would count all lines there are by another one.
+    since = Message.sent_at > now() - LATELY
+    lately = Message.select(Message.conversation).where(since).order_by(Message.sent_at.desc()).limit(MOST_COUNTED)
+    said = lately.c.conversation_id
+    counted = Select([lately], [said, fn.COUNT(said).alias("lines")]).group_by(said)
+    rows = Conversation.select(Conversation.id, counted.c.lines).join(counted, on=(counted.c.conversation_id == Conversation.id))
+    return dict(rows.where(which).order_by(counted.c.lines.desc(), Conversation.id).limit(PAGE).tuples())
 
 
 def _filtered(agent: Agent, watch: Watch) -> Expression:
     of_assistant = Conversation.assistant == watch.assistant_id
     if watch.filter == "closed_today":
-        return of_assistant & (Conversation.status == "closed") & (Conversation.closed_at >= now() - DAY)
+        lately = (Conversation.closed_at >= now() - DAY) & (Conversation.changed_at >= now() - DAY)  # the second is in the index
+        return of_assistant & (Conversation.status == "closed") & (Conversation.needed_since == NEVER) & lately
     active = of_assistant & (Conversation.status == "active")
     if watch.filter == "mine":
         return active & (Conversation.owner == agent.id)
     if watch.filter == "needs_human":
-        return active & _needs_human()
+        return active & (Conversation.needed_since < NEVER)
     return active
-
-
-def _needs_human() -> Expression:
-    return fn.EXISTS(Signal.select(1).where(Signal.conversation == Conversation.id, Signal.cleared_at.is_null()))
 
 
 def _matching(search: str) -> Expression:
@@ -101,32 +122,24 @@ def _matching(search: str) -> Expression:
     return fn.EXISTS(said) | fn.EXISTS(called)
 
 
-def _order(filter: str) -> tuple[Any, ...]:
-    if filter == "closed_today":
-        return Conversation.changed_at.desc(), Conversation.id
-    return Conversation.waiting_since.asc(nulls="LAST"), Conversation.changed_at.desc(), Conversation.id
-
-
-def _cursor(last: dict[str, Any], filter: str) -> str:
-    waiting = None if filter == "closed_today" else last["waiting_since"]
-    place = json.dumps([waiting, last["changed_at"], last["id"]])
+def _cursor(last: dict[str, Any]) -> str:
+    place = json.dumps([last["needed_since"], last["changed_at"], last["id"]])
     return base64.urlsafe_b64encode(place.encode()).decode()
 
 
-def _beyond(cursor: str, filter: str) -> Expression:
+def _beyond(cursor: str) -> Expression:
+    """What comes after that place: it needs less, or is older. Written so that a range of the index begins there."""
     try:
-        waiting, changed, id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if not (waiting is None or _is_time(waiting)) or not _is_time(changed) or not _is_id(id):
+        needed, changed, id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if not (needed is None or _is_time(needed)) or not _is_time(changed) or not _is_id(id):
             raise ValueError
     except (ValueError, TypeError):  # TypeError: it is JSON, and no list
         raise Invalid("That cursor is not one of ours.") from None
-    later = (Conversation.changed_at < changed) | ((Conversation.changed_at == changed) & (Conversation.id > id))
-    if filter == "closed_today":
-        return later
-    if waiting is None:
-        return Conversation.waiting_since.is_null() & later
-    since = Conversation.waiting_since
-    return since.is_null() | (since > waiting) | ((since == waiting) & later)
+    older = (Conversation.changed_at < changed) | ((Conversation.changed_at == changed) & (Conversation.id > id))
+    since = Conversation.needed_since
+    if needed is None:
+        return (since == NEVER) & (Conversation.changed_at <= changed) & older
+    return (since >= needed) & ((since > needed) | older)
 
 
 def _is_time(value: Any) -> bool:
@@ -143,6 +156,6 @@ def _counts(agent: Agent, assistant_id: str) -> dict[str, int]:
         active = active.where(Conversation.owner == agent.id)
     return {
         "all": active.count(),
-        "needs_human": active.where(_needs_human()).count(),
+        "needs_human": active.where(Conversation.needed_since < NEVER).count(),
         "mine": active.where(Conversation.owner == agent.id).count(),
     }

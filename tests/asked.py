@@ -4,10 +4,11 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from handoff import conversations, teams, turns, watching
+from handoff import conversations, signals, teams, turns, watching
 from tests.cast import Stage
 
-BESIDE = (conversations.aged, turns.abandoned, teams.left_open, watching.let_in)  # the sweeper's, and the access check's
+SWEPT = (conversations.aged, turns.abandoned, signals.unanswered, teams.left_open)
+BESIDE = (*SWEPT, watching.let_in)  # the sweeper's, and the access check's
 
 
 async def selects(stage: Stage, look: Callable[[], Awaitable[Any]]) -> list[str]:

@@ -42,7 +42,7 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 @pytest.fixture(scope="session")
 def migrated_postgresql(postgresql: PostgresqlServer) -> str:
-    """The name of a database with all tables and no row, which every test copies: migrating takes longer than that."""
+    """The name of a database with all tables and no row, of which tests get copies: migrating takes longer than copying."""
     name = postgresql.create_database()
     migrated(postgresql.url(name))
     return name
@@ -66,10 +66,10 @@ def migrated(url: str) -> None:
 
 @pytest.fixture
 def postgresql_url(postgresql: PostgresqlServer, migrated_postgresql: str) -> Iterator[str]:
-    """A PostgreSQL database without a row, dropped afterwards."""
-    name = postgresql.create_database(migrated_postgresql)
+    """A PostgreSQL database without a row, emptied afterwards."""
+    name = postgresql.lend_database(migrated_postgresql)
     yield postgresql.url(name)
-    postgresql.drop_database(name)
+    postgresql.take_back_database(name, migrated_postgresql)
 
 
 @pytest.fixture

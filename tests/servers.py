@@ -130,6 +130,7 @@ class PostgresqlServer(Program):
         self.user = _unprivileged()
         self.fsync = fsync
         self.port = free_port()
+        self._spare: list[str] = []
         if self.user:
             shutil.chown(self.folder, self.user)
 
@@ -178,6 +179,27 @@ class PostgresqlServer(Program):
 
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def lend_database(self, template: str) -> str:
+        """A database without a row, with the tables of `template`: one that came back, or a fresh copy."""
+        return self._spare.pop() if self._spare else self.create_database(template)
+
+    def take_back_database(self, name: str, template: str) -> None:
+        """Empty it for the next to borrow, which is ten times quicker than a copy; drop it where its tables were changed."""
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        relations = self._relations(name)
+        if relations != self._relations(template):
+            self.drop_database(name)
+            return
+        tables = [table for table, kind, _ in relations if kind == "r" and table != "schema_migration"]
+        emptied = "".join(f'DELETE FROM "{table}";' for table in tables)
+        self.execute(f"SET session_replication_role = replica; {emptied}", name)  # asks no foreign key, so any order will do
+        self._spare.append(name)
+
+    def _relations(self, name: str) -> list[tuple[Any, ...]]:
+        """Tables and indexes, with how many columns each has."""
+        of_ours = "relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
+        return self.execute(f"SELECT relname, relkind, relnatts FROM pg_class WHERE {of_ours} ORDER BY relname", name)
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         with contextlib.closing(psycopg2.connect(self.url(database), connect_timeout=5)) as connection:

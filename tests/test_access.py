@@ -71,6 +71,7 @@ FIELDS = {
     "answer_tokens": "100",
     "assistant_minutes": "31",
     "human_minutes": "31",
+    "waiting_seconds": "31",
     "sites": "https://tidewater.example",
     "launcher": "Ask",
     "greeting": "Hello",

@@ -139,7 +139,7 @@ async def test_a_program_dies_with_the_process_that_started_it(tmp_path: Path) -
     ) as parent:
         assert parent.stdout
         child = Path(f"/proc/{int(parent.stdout.readline())}/stat")
-        assert child.exists()
+        await wait_until(lambda: "(sleep)" in child.read_text(), what="setpriv has made way for the program")
         parent.kill()
     await wait_until(lambda: not child.exists() or child.read_text().split()[2] == "Z", what="the child is gone")
 

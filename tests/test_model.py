@@ -213,6 +213,17 @@ async def test_an_error_of_its_own_is_asked_again_once_while_nothing_was_shown(s
 
 
 @ON_ONE
+async def test_an_endpoint_whose_model_knows_no_tools_is_asked_without(stage: Stage, stub: ModelStub) -> None:
+    stub.will(stub.fails(400), stub.says("Here."))
+    assert await asked(stage, stub) == ["Here."]
+    assert ["tools" in call.json for call in stub.calls] == [True, False]
+    stub.calls.clear()
+    stub.will(stub.fails(400))
+    assert "(400)" in await reason(stage, stub)
+    assert len(stub.calls) == 2
+
+
+@ON_ONE
 async def test_who_asks_to_wait_is_waited_for_once_if_there_is_time(stage: Stage, stub: ModelStub) -> None:
     stub.will(stub.fails(429, Retry_After="1"), stub.says("Here."))
     began = time.monotonic()

@@ -37,7 +37,7 @@ class Met:
 
 
 class Talker:
-    """A model that talks at random paces, notes something in the middle and talks on."""
+    """A model that thinks and then says all at once, or talks at random paces, notes something in the middle and talks on."""
 
     def __init__(self, stub: ModelStub, chance: random.Random) -> None:
         self.stub = stub
@@ -46,6 +46,14 @@ class Talker:
     async def __call__(self, call: Call) -> None:
         await call.head()
         is_second = call.json["messages"][-1]["role"] == "tool"
+        if self.chance.random() < 0.3:
+            await asyncio.sleep(self.chance.uniform(0, LONGEST))
+            await call.send(self.stub.text("All at once.") + self.stub.over())
+        else:
+            await self._talk(call, is_second)
+        await call.end()
+
+    async def _talk(self, call: Call, is_second: bool) -> None:
         for number in range(PIECES // 2):
             await asyncio.sleep(self.chance.uniform(0, 2 * PAUSE))
             await call.send(self.stub.text(f"word{number} "))
@@ -56,7 +64,6 @@ class Talker:
             await call.send(noted[:40])
             await asyncio.sleep(self.chance.uniform(0, 2 * PAUSE))
             await call.send(noted[40:] + self.stub.calls_over())
-        await call.end()
 
 
 @pytest.fixture

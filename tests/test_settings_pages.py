@@ -98,6 +98,7 @@ def settings_of(**changes: str) -> dict[str, str]:
         "handoff_text": "",
         "assistant_minutes": "30",
         "human_minutes": "45",
+        "waiting_seconds": "60",
         "fallback_text": "Sorry.",
         "version": "0",
     }
@@ -326,6 +327,8 @@ WRONG = [
     ("assistant_minutes", "0", "Enter 1 or more."),
     ("assistant_minutes", "10081", "Enter 10,080 or less."),
     ("human_minutes", "soon", "Enter a whole number."),
+    ("waiting_seconds", "4", "Enter 5 or more."),
+    ("phrases", "a*b*c*d*e*f", "Line 1: at most 4 of *, please."),
     ("human_minutes", "", "Enter a whole number."),
     ("human_minutes", "9" * 5000, "Enter a whole number."),
     ("fallback_text", "", "Please fill this in."),

@@ -7,7 +7,7 @@ from handoff.models import Conversation, Customer
 from tests.cast import Stage
 
 
-async def test_the_longest_waiting_come_first_and_pages_leave_nobody_out(stage: Stage) -> None:
+async def test_pages_leave_nobody_out(stage: Stage) -> None:
     held = await stage.hold_assistant()
     first = await stage.customer()
     await first.write("hello")
@@ -26,7 +26,7 @@ async def test_the_longest_waiting_come_first_and_pages_leave_nobody_out(stage: 
         assert len(page["conversations"]) == 50
     assert len({conversation["id"] for conversation in seen}) == len(seen) == 131
     assert page["counts"] == {"all": 131, "needs_human": 0, "mine": 0}
-    keys = [(c["waiting_since"] is None, c["waiting_since"] or 0, -c["changed_at"]) for c in seen]
+    keys = [(-c["changed_at"], c["id"]) for c in seen]  # tests/test_order.py has those who need a human
     assert keys == sorted(keys)
 
 
@@ -61,7 +61,7 @@ async def test_what_is_fetched_equals_what_the_facts_told(stage: Stage) -> None:
     assert {conversation["id"] for conversation in fetched} == set(told)
     for conversation in fetched:
         heard = told[conversation["id"]]
-        for key in ("version", "last_number", "waiting_since", "owner", "status"):
+        for key in ("version", "last_number", "waiting_since", "needed_since", "owner", "status"):
             assert heard[key] == conversation[key], key
         assert {signal["kind"] for signal in heard["signals"]} == {signal["kind"] for signal in conversation["signals"]}
 
@@ -87,10 +87,13 @@ def listened(facts: list[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
                 row["waiting_since"] = row["waiting_since"] or fact["message"]["sent_at"]
             elif not fact["message"]["interrupted"]:
                 row["waiting_since"] = None
+                row["signals"] = [signal for signal in row["signals"] if signal["kind"] != "waiting"]
         elif name == "signal_raised":
             row["signals"] = [*row["signals"], fact["signal"]]
         elif name == "conversation_closed":
             del rows[id]
+            continue
+        row["needed_since"] = min((signal["raised_at"] for signal in row["signals"]), default=None)
     return rows
 
 

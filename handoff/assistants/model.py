@@ -11,7 +11,7 @@ from yarl import URL
 from handoff.assistants import AnswerFailed, Piece, ProviderSettings, Question
 from handoff.assistants.completion import Call, Completion
 from handoff.assistants.event_stream import events
-from handoff.assistants.outgoing import Outgoing, Reply, TryAgain
+from handoff.assistants.outgoing import Outgoing, Rejected, Reply, TryAgain
 from handoff.assistants.prompt import TOOLS, prompt
 from handoff.assistants.retrieval import Found
 from handoff.assistants.shelf import Shelf
@@ -58,13 +58,18 @@ class Model:
         self, settings: ProviderSettings, messages: list[dict[str, Any]], may_call: bool, until: float, reply: Completion
     ) -> AsyncGenerator[str, None]:
         """The text of one reply as it comes; `reply` holds all of it. Asked twice while nothing was shown and there is time."""
+        tools: dict[str, Any] = {"tools": TOOLS, **({} if may_call else {"tool_choice": "none"})}
         clock = asyncio.get_running_loop().time
         for attempt in range(1, TRIES + 1):
             try:
-                async with aclosing(self._one(settings, messages, may_call, until, reply)) as texts:
+                async with aclosing(self._one(settings, messages, tools, until, reply)) as texts:
                     async for text in texts:
                         yield text
                 return
+            except Rejected:
+                if attempt == TRIES or not tools:
+                    raise
+                tools = {}  # some models know no tools, and their endpoints say so by refusing the whole
             except TryAgain as failure:
                 if attempt == TRIES or reply.text or clock() + failure.pause >= until:
                     raise
@@ -72,11 +77,11 @@ class Model:
                 reply.calls.clear()
 
     async def _one(
-        self, settings: ProviderSettings, messages: list[dict[str, Any]], may_call: bool, until: float, reply: Completion
+        self, settings: ProviderSettings, messages: list[dict[str, Any]], tools: dict[str, Any], until: float, reply: Completion
     ) -> AsyncGenerator[str, None]:
         base = URL(settings.base_url)
         address = str(base.joinpath("chat", "completions").with_query(base.query))
-        body = json.dumps(_request(settings, messages, may_call)).encode()
+        body = json.dumps({**_request(settings, messages), **tools}).encode()
         async with self._outgoing.post("The model", address, body, self._headers(settings), until) as response:
             async for text in _texts(response, reply):
                 yield text
@@ -108,13 +113,13 @@ async def _texts(response: Reply, reply: Completion) -> AsyncIterator[str]:
     reply.must_be_whole()
 
 
-def _request(settings: ProviderSettings, messages: list[dict[str, Any]], may_call: bool) -> dict[str, Any]:
+def _request(settings: ProviderSettings, messages: list[dict[str, Any]]) -> dict[str, Any]:
     # OpenAI itself has another word for the limit, which its newer models insist on and which others don't know.
     limit = "max_completion_tokens" if URL(settings.base_url).host == "api.openai.com" else "max_tokens"
     request = {"model": settings.model, "messages": messages, "stream": True, limit: settings.answer_tokens}
     if settings.temperature is not None:
         request["temperature"] = settings.temperature
-    return {**request, "tools": TOOLS, **({} if may_call else {"tool_choice": "none"})}
+    return request
 
 
 def _outcome(call: Call, piece: Piece | None) -> str:

@@ -18,6 +18,7 @@ from handoff.assistants.addresses import PrivateAddress, Resolver, any_socket, p
 from handoff.assistants.event_stream import text_of
 from handoff.clock import now
 
+CONNECTIONS = 200  # as many again as answers are written at once, for those that are only tried
 STREAM_BYTES = 8 * 1024 * 1024  # of a stream; each word of it comes in some hundred bytes of JSON
 WHOLE_BYTES = 512 * 1024  # of an answer that comes in one piece
 
@@ -30,6 +31,10 @@ class TryAgain(AnswerFailed):
     def __init__(self, words: str, pause: float = 0.2) -> None:
         super().__init__(words)
         self.pause = pause
+
+
+class Rejected(AnswerFailed):
+    """The request was understood and not liked."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Outgoing:
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._resolver = Resolver()
-            connector = aiohttp.TCPConnector(limit=0, resolver=self._resolver, socket_factory=self._socket_for)
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS, resolver=self._resolver, socket_factory=self._socket_for)
             self._http = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -190,7 +195,7 @@ def _must_be_good(whom: str, response: aiohttp.ClientResponse) -> None:
     if status >= 500:
         raise TryAgain(f"{whom} had an error of its own ({status}).")
     if status != 200:
-        raise AnswerFailed(f"{whom} did not accept the request ({status}).")
+        raise Rejected(f"{whom} did not accept the request ({status}).")
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise AnswerFailed(f"{whom} sent a compressed answer, which is not accepted.")
 

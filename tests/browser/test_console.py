@@ -228,7 +228,7 @@ async def test_no_row_moves_under_the_pointer(stage, open_console):
 
     await page.locator(".bar").hover()
     await expect(page.locator("#new-conversations")).to_be_hidden()
-    assert await order(rows) == [first.conversation_id, third.conversation_id, second.conversation_id]
+    assert await order(rows) == [third.conversation_id, first.conversation_id, second.conversation_id]
 
 
 async def order(rows: Locator) -> list[str]:

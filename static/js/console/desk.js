@@ -70,7 +70,8 @@ export class Desk {
     part("check-again").addEventListener("click", () => location.reload());
     part("more-conversations").addEventListener("click", () => this.watching.more().catch(() => {}));
     part("sign-out").form.addEventListener("submit", () => this.unsent.forgetAll());
-    for (const radio of document.querySelectorAll("input[name=filter]")) radio.addEventListener("change", () => this.filter(radio.value));
+    for (const radio of document.querySelectorAll("input[name=filter]")) radio.addEventListener("change", () => this.arrange());
+    part("order").addEventListener("change", () => this.arrange());
     for (const moved of ["popstate", "hashchange"]) addEventListener(moved, () => this.follow());
     document.addEventListener("visibilitychange", () => this.screen.changed());
   }
@@ -111,7 +112,8 @@ export class Desk {
     if (seat === null) return this.showNoSeat();
     this.screen.showDesk();
     showSuspended(seat === "suspended" ? this.team : null);
-    this.watching.start(this.place.assistant, me, seat === "suspended" ? "mine" : chosenFilter());
+    const [filter, order] = seat === "suspended" ? ["mine", "need"] : [chosenFilter(), part("order").value];
+    this.watching.start(this.place.assistant, me, filter, order);
   }
 
   pick(assistantId) {
@@ -119,9 +121,10 @@ export class Desk {
     this.follow();
   }
 
-  filter(name) {
+  /** Another filter or order. */
+  arrange() {
     this.list.reset();
-    this.watching.show(name);
+    this.watching.show(chosenFilter(), part("order").value);
   }
 
   openConversation(id) {

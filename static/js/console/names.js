@@ -32,12 +32,21 @@ const SIGNALS = {
   asked_for_human: "Asked for a human",
   no_answer: "No answer found",
   assistant_failed: "Assistant failed",
+  phrase: "Said one of your phrases",
+  waiting: "No answer yet",
+  repeating: "Asks again",
 };
 
 /** A kind that this page does not know yet still reads as words. */
 export function signalLabel(signal) {
   const words = String(signal.kind ?? "signal").replaceAll("_", " ");
   return SIGNALS[signal.kind] ?? words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The label in a row's few words: of a phrase, what was said. */
+export function signalWords(signal) {
+  const said = signal.kind === "phrase" && /“.+”/.exec(signal.reason)?.[0];
+  return said ? `Said ${said}` : signalLabel(signal);
 }
 
 const CLOSERS = { agent: "by an agent", customer: "by the customer", age: "after a long silence" };

@@ -1,4 +1,4 @@
-import { advance, judge, withId } from "./facts.js";
+import { advance, judge, settledBy, withId } from "./facts.js";
 
 const HELD_LINES = 1000;
 
@@ -84,6 +84,8 @@ export class Opened {
     if (verdict === "gap") return { changed: false, fetch: true, lines: [] };
     this.conversation = advance(this.conversation, name, fact);
     if (fact.takeover) this.takenOver(fact.takeover);
+    if (fact.message) this.signals = this.signals.map((signal) => settledBy(fact.message, signal));
+    if (name === "conversation_closed") this.settleSignals(fact.conversation.changed_at);
     if (fact.signal) this.signals = withId(this.signals, fact.signal);
     if (fact.note) this.notes = withId(this.notes, fact.note);
     const isNew = name === "message_posted" && this.add(fact.message);
@@ -93,7 +95,11 @@ export class Opened {
   /** A takeover answers the signals that stood. */
   takenOver(takeover) {
     this.takeovers = withId(this.takeovers, takeover);
-    this.signals = this.signals.map((signal) => ({ ...signal, cleared_at: signal.cleared_at ?? takeover.taken_at }));
+    this.settleSignals(takeover.taken_at);
+  }
+
+  settleSignals(at) {
+    this.signals = this.signals.map((signal) => ({ ...signal, cleared_at: signal.cleared_at ?? at }));
   }
 
   add(message) {

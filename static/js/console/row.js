@@ -1,6 +1,6 @@
 import { setText } from "../shared/clone.js";
-import { span } from "../shared/clock.js";
-import { customerName, ownerLabel, ownership, shortAuthor, signalLabel } from "./names.js";
+import { clockTime, span } from "../shared/clock.js";
+import { customerName, ownerLabel, ownership, shortAuthor, signalLabel, signalWords } from "./names.js";
 
 /** Fills one row of the list. `view`: {openId, place, writerIn, isGone}. */
 export function fillRow(item, conversation, view) {
@@ -22,9 +22,14 @@ export function fillRow(item, conversation, view) {
 }
 
 export function fillWaiting(item, conversation) {
-  const waits = conversation?.status === "active" && conversation.waiting_since != null;
-  item.querySelector(".row-waiting").hidden = !waits;
-  if (waits) setText(item.querySelector(".row-time"), span(Date.now() - conversation.waiting_since));
+  fillSpan(item.querySelector(".row-waiting"), item.querySelector(".row-time"), conversation, conversation?.waiting_since);
+  fillSpan(item.querySelector(".row-since"), item.querySelector(".row-needed"), conversation, conversation?.needed_since);
+}
+
+function fillSpan(element, time, conversation, since) {
+  const counts = conversation?.status === "active" && since != null;
+  element.hidden = !counts;
+  if (counts) setText(time, span(Date.now() - since));
 }
 
 function writerLine({ author, name }) {
@@ -44,11 +49,16 @@ function ownerWords(conversation, place) {
 
 function fillSignals(element, conversation) {
   const raised = (conversation.signals ?? []).filter((signal) => signal.cleared_at == null);
-  const labels = [...new Set(raised.map(signalLabel))];
-  if (element.dataset.labels === labels.join("|")) return;
-  element.dataset.labels = labels.join("|");
+  const key = raised.map((signal) => signal.id).join("|");
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  const [first, ...others] = raised;
   // A row has room for one in words; the others are counted and stand in the conversation.
-  element.replaceChildren(...(labels.length ? [chip(labels[0], labels[0])] : []), ...(labels.length > 1 ? [chip(`+${labels.length - 1}`, labels.slice(1).join(", "))] : []));
+  element.replaceChildren(...(first ? [chip(signalWords(first), why(first))] : []), ...(others.length ? [chip(`+${others.length}`, others.map(why).join(" "))] : []));
+}
+
+function why(signal) {
+  return `${clockTime(signal.raised_at)}: ${signal.reason || signalLabel(signal)}`;
 }
 
 function chip(words, title) {

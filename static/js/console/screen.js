@@ -6,8 +6,9 @@ const part = (id) => document.getElementById(id);
 
 const EMPTY = {
   all: ["No active conversations", "New ones appear here by themselves, as soon as a customer writes."],
-  needs_human: ["Nobody needs a human right now", "Conversations come here when a customer asks for a person or the assistant has no answer."],
+  needs_human: ["Nobody needs a human right now", "Conversations come here when a customer asks for a person, says one of your phrases or waits too long, and when the assistant has no answer."],
   mine: ["You have no conversations", "Open one and take it over; it stays here until it closes."],
+  busiest: ["Nothing was said in the last five minutes", "Choose “Most in need first” to see every active conversation."],
   suspended: ["You have no conversations left", "With a seat you can take new ones over."],
 };
 
@@ -61,7 +62,9 @@ export class Screen {
   }
 
   drawEmpty(isEmpty, filter) {
-    const words = this.desk.team.seat === "suspended" ? EMPTY.suspended : EMPTY[filter];
+    const { order } = this.desk.watching;
+    const which = order === "busiest" && filter === "all" ? order : filter;
+    const words = this.desk.team.seat === "suspended" ? EMPTY.suspended : EMPTY[which];
     const [title, text] = this.desk.watching.state === "watching" ? words : ["Fetching conversations…", ""];
     part("list-empty").hidden = !isEmpty;
     setText(part("list-empty").querySelector(".empty-title"), title);

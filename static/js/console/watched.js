@@ -7,6 +7,7 @@ export class Watched {
   constructor(me) {
     this.me = me; // the member id of whoever looks
     this.filter = "all"; // what was fetched last
+    this.order = "need"; // need | busiest
     this.rows = new Map();
     this.counts = null;
     this.cursor = null;
@@ -19,10 +20,11 @@ export class Watched {
   }
 
   /** `rows`: all pages that were fetched, in order. Facts kept since `fetching` are applied by version. */
-  fetched({ rows, cursor, counts, filter = "all" }) {
+  fetched({ rows, cursor, counts, filter = "all", order = "need" }) {
     const kept = this.kept ?? [];
     this.kept = null;
     this.filter = filter;
+    this.order = order;
     this.rows = new Map(rows.map((row) => [row.id, { ...row, unread: row.unread ?? 0 }]));
     this.cursor = cursor;
     this.counts = counts;
@@ -66,7 +68,7 @@ export class Watched {
 
   /** Of the many conversations beyond the page only few facts can bring one onto it, or change a count. */
   mayMatter(name, fact) {
-    const holdsAll = this.filter === "all" && this.cursor === null;
+    const holdsAll = this.filter === "all" && this.cursor === null; // or the busiest, of whom each line may make others
     if (holdsAll || name === "signal_raised") return true;
     return this.filter === "all" && fact.message?.author === "customer";
   }
@@ -92,9 +94,9 @@ export class Watched {
     return true;
   }
 
-  /** The rows of a filter, most in need first; the open one stays in sight when it has just closed. */
+  /** The rows of a filter in the chosen order; the open one stays in sight when it has just closed. */
   shown(filter, openId) {
-    return [...this.rows.values()].filter((row) => this.matches(row, filter) || (row.id === openId && filter === "all")).sort(byNeed);
+    return [...this.rows.values()].filter((row) => this.matches(row, filter) || (row.id === openId && filter === "all")).sort(ORDERS[this.order]);
   }
 }
 
@@ -103,10 +105,19 @@ export function needsHuman(conversation) {
   return (conversation.signals ?? []).some((signal) => signal.cleared_at == null);
 }
 
+const ORDERS = { need: byNeed, busiest: byLines };
+
+/** Who needs a human, the longest first; then the newest. */
 function byNeed(one, other) {
-  return (
-    (one.waiting_since ?? Infinity) - (other.waiting_since ?? Infinity) ||
-    other.changed_at - one.changed_at ||
-    (one.id < other.id ? -1 : 1)
-  );
+  // Infinity - Infinity is no number.
+  const [since, otherSince] = [one.needed_since ?? Number.MAX_SAFE_INTEGER, other.needed_since ?? Number.MAX_SAFE_INTEGER];
+  return since - otherSince || other.changed_at - one.changed_at || byId(one, other);
+}
+
+function byLines(one, other) {
+  return (other.recent_lines ?? 0) - (one.recent_lines ?? 0) || byId(one, other);
+}
+
+function byId(one, other) {
+  return one.id < other.id ? -1 : 1;
 }

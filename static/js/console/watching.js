@@ -3,19 +3,20 @@ import { Watched } from "./watched.js";
 const SOON = 250;
 const APART = 2000;
 const LATER = 3000;
+const GROWS_OLD = 15_000; // what was busy is so no more, and no fact says it
 
 /** Keeps the list of one assistant: fetches it, fetches it again when facts leave a gap, and pages on. */
 export class Watching {
   constructor({ connection, onChange, onRefused }) {
-    Object.assign(this, { connection, onChange, onRefused, assistant: null, filter: "all", pages: 1, run: 0, timer: null, fetchedAt: 0 });
+    Object.assign(this, { connection, onChange, onRefused, assistant: null, filter: "all", order: "need", pages: 1, run: 0, timer: null, fetchedAt: 0 });
     this.watched = new Watched(null);
     this.state = "idle"; // idle | fetching | watching
   }
 
-  async start(assistant, me, filter) {
+  async start(assistant, me, filter, order) {
     const former = this.assistant;
     this.stop();
-    Object.assign(this, { assistant, filter, pages: 1, watched: new Watched(me) });
+    Object.assign(this, { assistant, filter, order, pages: 1, watched: new Watched(me) });
     if (former && former.id !== assistant.id) this.connection.ask("unwatch", { assistant_id: former.id }).catch(() => {});
     await this.fetch();
   }
@@ -27,8 +28,9 @@ export class Watching {
     this.state = "idle";
   }
 
-  show(filter) {
+  show(filter, order) {
     this.filter = filter;
+    this.order = order;
     this.pages = 1;
     this.fetch();
   }
@@ -46,6 +48,7 @@ export class Watching {
       const all = await this.allPages(() => run === this.run);
       if (run !== this.run) return;
       this.state = "watching";
+      if (this.order === "busiest") this.timer = setTimeout(() => this.fetch(), GROWS_OLD);
       if (this.watched.fetched(all) === "fetch") this.fetchSoon();
       this.onChange();
     } catch (refusal) {
@@ -55,18 +58,18 @@ export class Watching {
 
   /** As many pages as the agent has called up, so that a fetch never takes rows away. */
   async allPages(isCurrent) {
-    const { filter } = this;
+    const { filter, order } = this;
     let page = await this.page(null);
     const rows = [...page.conversations];
     for (let count = 1; count < this.pages && page.cursor && isCurrent(); count += 1) {
       page = await this.page(page.cursor);
       rows.push(...page.conversations);
     }
-    return { rows, cursor: page.cursor, counts: page.counts, filter };
+    return { rows, cursor: page.cursor, counts: page.counts, filter, order };
   }
 
   page(cursor) {
-    return this.connection.ask("watch", { assistant_id: this.assistant.id, filter: this.filter, search: "", cursor });
+    return this.connection.ask("watch", { assistant_id: this.assistant.id, filter: this.filter, order: this.order, search: "", cursor });
   }
 
   async more() {
