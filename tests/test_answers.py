@@ -154,6 +154,32 @@ async def test_of_two_admins_the_later_is_told_and_loses_nothing(stage, browser,
     assert (await kept(stage)).model == lost
 
 
+async def test_a_key_that_another_admin_set_is_kept_or_told_of_and_never_shown(stage, browser, ada, path):
+    one, other = browser(ada), browser(await stage.member("Cleo", role="admin"))
+    await one.send(path, await form(one, path, model_key="first"))
+    mine, same = await form(one, path, instructions="Be brief."), await form(one, path, model_key=KEY)
+    await other.send(path, await form(other, path, model_key="hers"))
+    assert (await one.send(path, mine)).status == 303  # typed no key: hers stays
+    assert opened(stage, (await kept(stage)).model_key) == "hers"
+    late = await one.send(path, same)
+    assert late.status == 409 and "Cleo changed this meanwhile." in beside(late, "model_key-changed")
+    assert "type it once more" in beside(late, "model_key-error")
+    for secret in ("hers", KEY, "another", (await kept(stage)).model_key):
+        assert secret not in late.text.replace("puts yours in the place of theirs", "")
+    assert (await one.send(path, {**form_on(late, "answers-form"), "model_key": KEY})).status == 303
+    assert opened(stage, (await kept(stage)).model_key) == KEY
+    notes = await stage.look(lambda: [line.about for line in Audit.select().where(Audit.kind == "answers_changed")])
+    assert [json.loads(note)["fields"] for note in notes][1:] == ["model_key", "instructions", "model_key"]
+    assert not any(secret in note for note in notes for secret in ("hers", KEY))
+
+
+async def test_what_is_saved_of_the_assistant_itself_is_in_nobodys_way(stage, browser, ada, path):
+    mine = await form(browser(ada), path)
+    await stage.make(lambda: Assistant.update(version=5, greeting="Ahoy").where(Assistant.id == stage.assistant_id).execute())
+    assert (await browser(ada).send(path, mine)).status == 303
+    assert ((await kept(stage)).model, (await kept(stage)).greeting) == ("small", "Ahoy")
+
+
 async def test_members_read_and_change_nothing(stage, browser, ada, ben, path):
     await browser(ada).send(path, await form(browser(ada), path, model_key=KEY))
     seen = await browser(ben).look(path)

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from handoff import assistant_settings, identity
+from handoff.assistant_settings import AssistantSettings
+from handoff.meanwhile import Began, ChangedMeanwhile
 from handoff.models import Assistant, Audit, Entry
 from tests import forms
 from tests.cast import Agent, Stage
@@ -60,6 +63,34 @@ async def test_of_many_saves_at_once_one_wins_and_every_other_is_told(stage, bro
     assert sorted(seen.status for seen in answers) == [303] + [409] * 9
     assert (await assistant(stage)).version == 1
     assert len(await changes(stage)) == 1
+
+
+async def test_of_saves_that_meet_in_the_database_itself_one_wins(stage, ada, cleo):
+    """Each in a lane of its own, as in processes of their own."""
+    kept = await assistant(stage)
+    shown = assistant_settings.shown_of(kept)
+    began = Began.of(kept.version, shown)
+    sessions = [(await stage.look(lambda who=who: identity.session_of(who.cookie))).session_id for who in (ada, cleo)]
+
+    async def save(at: int) -> str:
+        settings = AssistantSettings.model_validate({**shown, "name": f"Name {at}"})
+        try:
+            arguments = (sessions[at % 2], stage.team_id, stage.assistant_id, settings, began)
+            await stage.handoff.database.write(str(at), assistant_settings.change, *arguments)
+        except ChangedMeanwhile:
+            return "told"
+        return "saved"
+
+    assert sorted(await asyncio.gather(*(save(at) for at in range(20)))) == ["saved"] + ["told"] * 19
+    assert (await assistant(stage)).version == kept.version + 1
+
+
+async def test_two_who_changed_the_same_to_the_same_are_in_nobodys_way(stage, browser, ada, cleo):
+    base = f"assistants/{stage.assistant_id}/"
+    hers, other = form_on(await browser(ada).look(base)), form_on(await browser(cleo).look(base))
+    await browser(cleo).send(base, {**other, "name": "Tilda"})
+    assert (await browser(ada).send(base, {**hers, "name": "Tilda", "greeting": "Ahoy"})).status == 303
+    assert [about["fields"] for about in await changes(stage)] == ["name", "greeting"]
 
 
 async def test_one_form_sent_many_times_is_saved_once(stage, browser, ada):
