@@ -47,7 +47,7 @@ def _warmth(typed: Any) -> Any:
         number = -1.0
     if not 0 <= number <= WARMEST:  # no NaN is
         raise ValueError("must be a number from 0 to 2, or empty")
-    return number
+    return round(number, 4)  # what a column of single precision gives back as it was typed
 
 
 OneLine = Annotated[str, AfterValidator(storable), AfterValidator(one_line)]

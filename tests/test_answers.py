@@ -43,7 +43,7 @@ async def form(page: Any, path: str, **changes: str) -> dict[str, str]:
         "model": "small",
         "model_key": "",
         "instructions": "Be kind.",
-        "temperature": "0.5",
+        "temperature": "0.123456789",
         "answer_tokens": "500",
         "webhook_url": "",
         "webhook_key": "",
@@ -62,7 +62,7 @@ async def test_a_model_is_chosen_and_its_key_goes_in_and_never_comes_out(stage, 
         sent = await page.send(path, fields)
         assert (sent.status, sent.headers["Location"]) == (303, f"/teams/{stage.team_id}/{path}")
     row = await kept(stage)
-    assert (row.provider, row.model, row.temperature, row.answer_tokens) == ("model", "small", 0.5, 500)
+    assert (row.provider, row.model, row.temperature, row.answer_tokens) == ("model", "small", 0.1235, 500)
     assert KEY not in row.model_key and opened(stage, row.model_key) == KEY
     seen = await page.look(path)
     assert "One is set" in seen.words and KEY not in seen.text and row.model_key not in seen.text
