@@ -32,7 +32,7 @@ ANSWER_BYTES = 16 * 1024
 LINES = 20
 TRIES = 8  # to store an answer while the database is away
 AT_ONCE = 100
-ANSWERS_AN_HOUR = 20  # in one conversation; a customer who needs more needs a person
+ANSWERS_AN_HOUR = 20  # of a provider outside, in one conversation; a customer who needs more needs a person
 HOUR = 60 * 60 * 1000
 
 writing = Gauge("handoff_turns_running", "Turns that this process is writing")
@@ -125,7 +125,7 @@ class Writers:
 
     async def _answered(self, turn: str, asked: Asked) -> Answer:
         """An answer that is not whole becomes the fallback text. Raises Ended."""
-        if asked.answered_lately >= ANSWERS_AN_HOUR:
+        if asked.question.provider.is_outside and asked.answered_lately >= ANSWERS_AN_HOUR:
             return Answer(
                 asked.fallback, f"It has answered {ANSWERS_AN_HOUR} times within an hour here, which is the limit.", "refused"
             )

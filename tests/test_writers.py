@@ -141,6 +141,15 @@ async def test_after_twenty_answers_within_an_hour_the_conversation_is_a_persons
     assert [turn.status for turn in await stage.turns(customer.conversation_id)][-2:] == ["refused", "finished"]
 
 
+async def test_the_built_in_assistant_which_costs_nobody_anything_answers_as_often_as_it_is_asked(stage: Stage) -> None:
+    customer, ada = await stage.customer(), await stage.watcher("Ada")
+    for number in range(ANSWERS_AN_HOUR + 1):
+        await customer.write("hello")
+        await wait_until(lambda n=number: len(customer.heard.named("message_posted")) == 2 * n + 2, what=f"answer {number + 1}")
+    assert not [said for said in customer.heard.named("message_posted") if said["message"]["text"] == FALLBACK]
+    assert not [raised for raised in ada.heard.named("signal_raised") if raised["signal"]["kind"] == "assistant_failed"]
+
+
 async def answered(customer: Customer, held: HeldAssistant, text: str, answer: str) -> None:
     number = (await customer.write(text))["number"]
     held.say(answer)
