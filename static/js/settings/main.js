@@ -6,7 +6,6 @@ import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
 import { keepTyped } from "./typing.js";
-import { keepWidgetForm } from "./widget_form.js";
 import { previewWidget } from "./widget_preview.js";
 import { offerTrying } from "./try.js";
 
@@ -17,7 +16,6 @@ showWhereWeAre();
 keepTyped();
 offerCopying();
 localiseTimes();
-keepWidgetForm();
 previewWidget();
 offerTrying();
 new Live(document.getElementById("live")).open();

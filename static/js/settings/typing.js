@@ -46,10 +46,12 @@ function forms(target) {
 }
 
 function isWrittenIn(target) {
-  return Boolean(target.querySelector(".entry-form")) || [...target.querySelectorAll("input, textarea")].some(isChanged);
+  if (target.matches("[data-unsaved]") || target.querySelector(".entry-form")) return true;
+  return [...target.querySelectorAll("input, textarea, option")].some(isChanged);
 }
 
 function isChanged(control) {
+  if (control.localName === "option") return control.defaultSelected && !control.selected;
   if (control.type === "hidden" || control.type === "search") return false;
   if (control.type === "radio" || control.type === "checkbox") return control.checked !== control.defaultChecked;
   return control.value !== control.defaultValue;
