@@ -147,6 +147,7 @@ REFUSED = [
     ("Bells?,Yes".encode("utf-16"), "not in UTF-8"),
     (b"Half?,\xed\xa0\x80", "not in UTF-8"),
     (b"a,b\n" * 100_000, "more than 5,000 rows"),
+    (b"a,b\n" + b"\n" * 100_000, "more than 50,000 lines"),
     (b"x" * (FILE_BYTES + 1), "larger than 1 MB"),
     (b"x" * 5_000_000, "larger than 1 MB"),
 ]
@@ -290,6 +291,26 @@ async def test_what_a_file_holds_is_inert(stage, browser, ada):
     await carry_out(stage, browser(ada), rows_of(seen))
     page = await browser(ada).look(f"assistants/{stage.assistant_id}/")
     assert not page.has("<script>alert") and not page.has("<img")
+
+
+@ON_ONE
+async def test_what_the_preview_of_a_whole_megabyte_shows_can_be_imported(stage, browser, ada):
+    """However its letters have to be written in between."""
+    for letter in ('"' * 2, "\\", "\x01", "é"):
+        count = 120 // len(letter.encode())
+        file = "".join(f'Question {number}{letter[0]}?,"{letter * 7_900}"\n' for number in range(count)).encode()
+        seen = await look_through(stage, browser(ada), file)
+        fields: dict[str, Any] = {name: value.encode() for name, value in rows_of(seen).items()}
+        done = await carry_out(stage, browser(ada), fields)
+        assert done.status == 303 and done.headers["Location"].endswith(f"added={count}&updated=0"), letter
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r", b"\r\n", b",\n", b'""\n'])
+def test_a_megabyte_of_empty_lines_is_refused_at_once(line: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(imports.FileRefused, match="more than 50,000 lines"):
+        imports.read_csv(line * (FILE_BYTES // len(line)))
+    assert time.process_time() - began < 2
 
 
 def test_a_hundred_thousand_rows_take_no_time() -> None:
