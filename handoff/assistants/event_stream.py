@@ -8,6 +8,7 @@ from handoff.assistants import AnswerFailed
 
 LINE_BYTES = 128 * 1024
 LINES = 60_000  # 16 KiB of answer, letter by letter
+LINES_AT_ONCE = 200  # before others have their turn: a chunk may hold tens of thousands
 EVENT_LENGTH = 256 * 1024  # characters
 
 _line_end = re.compile(rb"\r\n|\n|\r")
@@ -43,6 +44,8 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
             count += 1
             yield text_of(line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
             start = end.end()
+            if count % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
         del held[:start]
         searched = len(held)
         if len(held) > LINE_BYTES or count > LINES:
