@@ -21,6 +21,7 @@ from handoff.knowledge import MOST_ENTRIES, EntryText, TooManyEntries, admin_of,
 from handoff.models import Assistant, Entry
 
 MOST_ROWS = 5_000  # of one file
+MOST_LINES = 50_000  # of one file, whatever stands in them: a megabyte of empty ones would take many seconds
 DELIMITERS = (",", ";", "\t")
 LOOKED_AT = 50  # rows, to find out which delimiter it is
 AT_ONCE = 500  # rows of one statement
@@ -98,6 +99,8 @@ def _cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, Cells | str]
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         begins = rows.line_num + 1
+        if begins > MOST_LINES:
+            raise FileRefused(f"This file has more than {MOST_LINES:,} lines. Take the empty ones out, or divide it.")
         try:
             row = next(rows)
         except StopIteration:

@@ -194,8 +194,9 @@ class Writers:
             if clock() >= typing_at:
                 typing_at = clock() + TYPING_SECONDS
                 self._announce([_writes(asked)])
-            if draft.text != kept or clock() >= renew_at:
-                kept, renew_at = draft.text, clock() + turns.CLAIM / 3000
+            text = draft.text.lstrip()  # as it will be stored; of space alone a takeover must not keep a line
+            if text != kept or clock() >= renew_at:
+                kept, renew_at = text, clock() + turns.CLAIM / 3000
                 with suppress(Unavailable):  # nothing is shown meanwhile; the next round tries again
                     conversation_id = asked.question.conversation_id
                     await self._database.write(conversation_id, turns.write_draft, turn, conversation_id, kept)

@@ -327,3 +327,19 @@ async def test_the_servers_connection_closes_when_the_browser_leaves(asker: Brow
     call = await stub.is_asked()
     asking.cancel()
     await call.is_closed(2)
+
+
+async def test_a_flood_of_pieces_is_cut_and_holds_no_place(asker: Browser, stub: Stub) -> None:
+    stub.will(stub.says(b"".join(stub.text("0123456789 ") for _ in range(3_000))))
+    events = await asyncio.wait_for(tried(asker), 5)
+    assert events[-1]["fault"] == "The assistant's answer did not end."
+    assert not asker.stage.handoff.application[HOUSE].trials._running
+
+
+async def test_who_leaves_in_the_middle_of_a_flood_holds_no_place(asker: Browser, stub: Stub) -> None:
+    stub.will(stub.says(b"".join(stub.text("0") for _ in range(14_000))))
+    asking = asyncio.create_task(tried(asker))
+    await wait_until(lambda: asker.stage.handoff.application[HOUSE].trials._running, 5, "it is tried")
+    await stub.is_asked()
+    asking.cancel()
+    await wait_until(lambda: not asker.stage.handoff.application[HOUSE].trials._running, 5, "its place is free again")
