@@ -20,6 +20,8 @@ export function keepTyped() {
 }
 
 function mayReplace({ target, fragment }, fact) {
+  // Who has just been refused something reads why first: the first connection may come after that answer.
+  if (fact === "came_back" && target?.querySelector("[role=alert]")) return false;
   const next = fragment.querySelector("[data-version]")?.dataset.version;
   if (!target?.dataset.version || next === undefined) return true;
   if (next === heldBy(target)) return false;
