@@ -220,8 +220,8 @@ def ask(turn_id: str) -> Asked:
     conversation = Conversation.get_by_id(turn.conversation_id)
     assistant = Assistant.get_by_id(conversation.assistant_id)
     said = Message.select(Message.number, Message.author, Message.text, Message.sent_at)
-    last = said.where(Message.conversation == conversation.id).order_by(Message.number.desc()).limit(LINES)
-    rows = [row for row in reversed(list(last.tuples())) if row[1] != "customer" or row[0] <= turn.answers]
+    here = (Message.conversation == conversation.id) & ((Message.author != "customer") | (Message.number <= turn.answers))
+    rows = list(said.where(here).order_by(Message.number.desc()).limit(LINES).tuples())[::-1]
     answered = _answered_before(turn)
     asked = [row for row in rows if row[1] == "customer" and row[0] > answered]
     question = Question(
