@@ -6,6 +6,7 @@ Nothing is kept between the preview and the import: the preview's form brings th
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,8 @@ DELIMITERS = (",", ";", "\t")
 LOOKED_AT = 50  # rows, to find out which delimiter it is
 AT_ONCE = 500  # rows of one statement
 COLUMNS = ["question", "answer"]
+
+_control = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")  # of NUL the fields themselves say that it cannot be stored
 
 NEVER_CLOSED = "A quotation mark opens here and is never closed. What follows was not read."
 
@@ -153,6 +156,9 @@ def _entry(row: Cells | str, columns: Columns | None) -> EntryText:
         has = f"This row has {len(row)} columns; the first line has {columns.count}."
         raise FileRefused(f"{has} Put a text that holds the separator in quotation marks.")
     question, answer = (row[place] if place < len(row) else "" for place in (columns.question, columns.answer))
+    if _control.search(question) or _control.search(answer):
+        # A preview's form would need six bytes for each, and come to more than it may bring.
+        raise FileRefused("This row holds characters that cannot be shown. Take them out.")
     return EntryText(question=question.replace("\r\n", "\n"), answer=answer.replace("\r\n", "\n"))
 
 

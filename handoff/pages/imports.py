@@ -21,7 +21,7 @@ routes = web.RouteTableDef()
 
 FILE_BYTES = 1024 * 1024
 AROUND = 16 * 1024  # what a form has around its file
-ROWS_BYTES = 7 * FILE_BYTES  # of a preview's form: the same rows, quoted another way; a control character takes six bytes there
+ROWS_BYTES = 3 * FILE_BYTES  # of a preview's form: the same rows, quoted another way
 SHOWN = 50  # rows of each kind in a preview
 TOO_LARGE = "This file is larger than 1 MB. Divide it into smaller ones and import them one by one."
 
