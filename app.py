@@ -157,6 +157,10 @@ class Handoff:
             log.error("background_work_ended", exc_info=task.exception())
             self.broken.set()
 
+    def runner(self) -> web.AppRunner:
+        """What serves the application. It unpacks nothing: a megabyte that was sent compressed can take seconds to read."""
+        return web.AppRunner(self.application, access_log=None, shutdown_timeout=1, auto_decompress=False)
+
     async def stop(self) -> None:
         """Stop writing, let running operations commit and be announced, send the clients away to come back."""
         await self.writers.stop()
@@ -240,7 +244,7 @@ async def serve(settings: Settings, lines: list[str]) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     handoff = Handoff(settings)
     await handoff.start()
-    runner = web.AppRunner(handoff.application, access_log=None, shutdown_timeout=1)
+    runner = handoff.runner()
     await runner.setup()
     site = web.TCPSite(runner, settings.host, settings.port, reuse_port=bool(settings.redis_url) or None)
     try:

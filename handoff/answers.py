@@ -3,24 +3,25 @@
 Keys go in and never out: the database keeps them sealed, pages say only whether there is one.
 """
 
-import hashlib
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from handoff import audit
+from handoff import meanwhile
 from handoff.assistants.addresses import is_public
 from handoff.database import Happened
-from handoff.errors import NotFound, Refused
+from handoff.errors import Refused
 from handoff.events import storable
 from handoff.knowledge import Typed, one_line
+from handoff.meanwhile import Began, Edit, Values
 from handoff.models import Assistant
 from handoff.seals import Seal
 from handoff.seats import admin_in
 
 KEYS = ("model_key", "webhook_key")
+ANOTHER_KEY = "another"  # stands for one that was typed
 WARMEST = 2.0
 HTTPS = "Start the address with https://."
 
@@ -35,16 +36,6 @@ class AnswersIncomplete(Refused):
         self.faults = faults
 
 
-class ChangedMeanwhile(Refused):
-    code = "conflict"
-    status = 409
-    message = "Somebody else saved these settings while you were typing."
-
-    def __init__(self, assistant: Assistant) -> None:
-        super().__init__()
-        self.assistant = assistant
-
-
 def _warmth(typed: Any) -> Any:
     """A temperature as people write it; nothing means the endpoint's own."""
     text = str(typed).strip().replace(",", ".")
@@ -56,7 +47,7 @@ def _warmth(typed: Any) -> Any:
         number = -1.0
     if not 0 <= number <= WARMEST:  # no NaN is
         raise ValueError("must be a number from 0 to 2, or empty")
-    return number
+    return round(number, 4)  # what a column of single precision gives back as it was typed
 
 
 OneLine = Annotated[str, AfterValidator(storable), AfterValidator(one_line)]
@@ -82,62 +73,49 @@ class AnswersTyped(Typed):
 SHOWN = tuple(name for name in AnswersTyped.model_fields if name not in (*KEYS, "remove_model_key"))
 
 
-def shown_of(assistant: Assistant) -> dict[str, str]:
-    """What the fields of the form begin with: everything but the keys."""
-    return {name: _as_typed(getattr(assistant, name)) for name in SHOWN}
+def shown_of(assistant: Assistant) -> Values:
+    """What the fields of the form begin with. Of a key it tells which one it is, by its sealed form, and nothing else."""
+    shown = {name: _as_typed(getattr(assistant, name)) for name in SHOWN}
+    return shown | {name: meanwhile.mark(sealed) if (sealed := getattr(assistant, name)) else "" for name in KEYS}
 
 
 def _as_typed(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def mark_of(assistant: Assistant) -> str:
-    """A short mark of these settings, which tells whether they still are the same; of the keys it knows the sealed form."""
-    values = [getattr(assistant, name) for name in (*SHOWN, *KEYS)]
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+    return "" if value is None else str(value).removesuffix(".0")
 
 
 def change(
-    session_id: str, team_id: str, assistant_id: str, typed: AnswersTyped, mark: str, keys: Seal, allow_private: bool
+    session_id: str, team_id: str, assistant_id: str, typed: AnswersTyped, began: Began, keys: Seal, allow_private: bool
 ) -> Happened[None]:
-    """Save, if these settings still are those of that mark. What stands there already is saved already.
-
-    Raises AnswersIncomplete, ChangedMeanwhile.
-    """
+    """Save the settings. Raises AnswersIncomplete, ChangedMeanwhile."""
     admin = admin_in(team_id, session_id)
-    kept = Assistant.get_or_none(Assistant.id == assistant_id, Assistant.team == team_id)
-    if kept is None:
-        raise NotFound
-    if _is_kept(typed, kept, keys):
+    kept = meanwhile.held(Assistant, (Assistant.id == assistant_id) & (Assistant.team == team_id))
+    edit = Edit(admin, "answers_changed", kept, shown_of(kept), _shown(typed, kept, keys), began)
+    if not edit.fields:
         return Happened(None)
+    edit.must_be_unchanged()
     faults = _faults(typed, kept, allow_private)
     if faults:
         raise AnswersIncomplete(faults)
-    if mark_of(kept) != mark:
-        raise ChangedMeanwhile(kept)
-    columns = {**typed.model_dump(include=set(SHOWN)), **_sealed(typed, keys), "version": kept.version + 1}
-    saved = Assistant.update(columns).where(Assistant.id == assistant_id, Assistant.version == kept.version).execute()
-    if not saved:  # something of the assistant was saved between the two statements
-        raise ChangedMeanwhile(Assistant.get_by_id(assistant_id))
-    audit.note(team_id, admin.user_id, "answers_changed", assistant_id=assistant_id, name=kept.name, provider=typed.provider)
+    columns = {**typed.model_dump(include=set(SHOWN)), **_sealed(typed, keys, edit.fields)}
+    edit.save(columns, name=kept.name, provider=typed.provider)
     return Happened(None)
 
 
-def _is_kept(typed: AnswersTyped, kept: Assistant, keys: Seal) -> bool:
-    """Whether a form says what stands there, as one that was sent twice does."""
-    if any(getattr(typed, name) != getattr(kept, name) for name in SHOWN):
-        return False
-    if typed.remove_model_key and kept.model_key:
-        return False
-    return all(not getattr(typed, name) or keys.open(getattr(kept, name)) == getattr(typed, name) for name in KEYS)
+def _shown(typed: AnswersTyped, kept: Assistant, keys: Seal) -> Values:
+    """What the form would begin with when this is saved; a key that is typed as it is kept already stays the same."""
+    shown = shown_of(kept) | {name: _as_typed(getattr(typed, name)) for name in SHOWN}
+    for name in KEYS:
+        if (key := getattr(typed, name)) and keys.open(getattr(kept, name)) != key:
+            shown[name] = ANOTHER_KEY
+    if typed.remove_model_key and not typed.model_key:
+        shown["model_key"] = ""
+    return shown
 
 
-def _sealed(typed: AnswersTyped, keys: Seal) -> dict[str, str]:
-    """The columns of the keys that change."""
-    columns = {"model_key": ""} if typed.remove_model_key else {}
-    return columns | {name: keys.close(getattr(typed, name)) for name in KEYS if getattr(typed, name)}
+def _sealed(typed: AnswersTyped, keys: Seal, fields: list[str]) -> dict[str, str]:
+    """The columns of the keys that change; one that is removed is empty."""
+    texts = {name: getattr(typed, name) for name in KEYS if name in fields}
+    return {name: keys.close(text) if text else "" for name, text in texts.items()}
 
 
 def _faults(typed: AnswersTyped, kept: Assistant, allow_private: bool) -> dict[str, str]:

@@ -6,6 +6,7 @@ Nothing is kept between the preview and the import: the preview's form brings th
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,10 +22,13 @@ from handoff.knowledge import MOST_ENTRIES, EntryText, TooManyEntries, admin_of,
 from handoff.models import Assistant, Entry
 
 MOST_ROWS = 5_000  # of one file
+MOST_LINES = 50_000  # of one file, whatever stands in them: a megabyte of empty ones would take many seconds
 DELIMITERS = (",", ";", "\t")
 LOOKED_AT = 50  # rows, to find out which delimiter it is
 AT_ONCE = 500  # rows of one statement
 COLUMNS = ["question", "answer"]
+
+_control = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")  # of NUL the fields themselves say that it cannot be stored
 
 NEVER_CLOSED = "A quotation mark opens here and is never closed. What follows was not read."
 
@@ -62,6 +66,15 @@ class Comparison:
     same: int
 
 
+@dataclass(frozen=True)
+class Columns:
+    """How many a header has, and the places of question and answer among them."""
+
+    count: int
+    question: int
+    answer: int
+
+
 def read_csv(data: bytes) -> Rows:
     """The rows of a file. Takes a moment for a large one: call it in a thread. Raises FileRefused."""
     try:
@@ -71,7 +84,7 @@ def read_csv(data: bytes) -> Rows:
     cells = list(islice(_cells(lines, _delimiter(lines)), MOST_ROWS + 2))
     header = [cell.strip().casefold() for cell in cells[0][1]] if cells and isinstance(cells[0][1], list) else []
     if set(COLUMNS) <= set(header):
-        return _rows(cells[1:], [header.index(column) for column in COLUMNS])
+        return _rows(cells[1:], Columns(len(header), header.index("question"), header.index("answer")))
     return _rows(cells, None)
 
 
@@ -89,6 +102,8 @@ def _cells(lines: list[str], delimiter: str) -> Iterator[tuple[int, Cells | str]
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         begins = rows.line_num + 1
+        if begins > MOST_LINES:
+            raise FileRefused(f"This file has more than {MOST_LINES:,} lines. Take the empty ones out, or divide it.")
         try:
             row = next(rows)
         except StopIteration:
@@ -108,8 +123,8 @@ def _words(error: str) -> str:
     return "A quotation mark stands in the middle of a text. Put the text in quotation marks and double those within."
 
 
-def _rows(cells: list[tuple[int, Cells | str]], places: list[int] | None) -> Rows:
-    """`places` are those of question and answer, as a header has them; without one there are these two columns alone."""
+def _rows(cells: list[tuple[int, Cells | str]], columns: Columns | None) -> Rows:
+    """Without a header there are question and answer alone."""
     if len(cells) > MOST_ROWS:
         raise FileRefused(f"This file has more than {MOST_ROWS:,} rows. Divide it into smaller ones and import them one by one.")
     if not cells:
@@ -119,7 +134,7 @@ def _rows(cells: list[tuple[int, Cells | str]], places: list[int] | None) -> Row
     seen: dict[str, int] = {}
     for line, row in cells:
         try:
-            text = _entry(row, places)
+            text = _entry(row, columns)
             first = seen.setdefault(key_of(text.question), line)
             if first != line:
                 raise FileRefused(f"The same question stands in line {first} already.")
@@ -131,12 +146,19 @@ def _rows(cells: list[tuple[int, Cells | str]], places: list[int] | None) -> Row
     return Rows(good, faults)
 
 
-def _entry(row: Cells | str, places: list[int] | None) -> EntryText:
+def _entry(row: Cells | str, columns: Columns | None) -> EntryText:
     if isinstance(row, str):
         raise FileRefused(row)
-    if places is None and len(row) != len(COLUMNS):
+    if columns is None and len(row) != len(COLUMNS):
         raise FileRefused(f"This row has {len(row)} {'column' if len(row) == 1 else 'columns'}; it needs two, question and answer.")
-    question, answer = (row[place] if place < len(row) else "" for place in places or (0, 1))
+    columns = columns or Columns(2, 0, 1)
+    if len(row) > columns.count:
+        has = f"This row has {len(row)} columns; the first line has {columns.count}."
+        raise FileRefused(f"{has} Put a text that holds the separator in quotation marks.")
+    question, answer = (row[place] if place < len(row) else "" for place in (columns.question, columns.answer))
+    if _control.search(question) or _control.search(answer):
+        # A preview's form would need six bytes for each, and come to more than it may bring.
+        raise FileRefused("This row holds characters that cannot be shown. Take them out.")
     return EntryText(question=question.replace("\r\n", "\n"), answer=answer.replace("\r\n", "\n"))
 
 

@@ -119,6 +119,8 @@ class Trials:
                 yield piece
         finally:
             collecting.cancel()
+            while not queue.empty():  # it may wait for room there, to say that it has ended
+                queue.get_nowait()
             await asyncio.gather(collecting, return_exceptions=True)
 
     async def _collect(self, kind: str, question: Question, queue: "asyncio.Queue[Piece | None]") -> None:

@@ -1,21 +1,20 @@
 """Widgets: the front doors on web sites, as visitors find them and as admins keep them."""
 
 import json
-from functools import reduce
-from operator import or_
 from typing import Annotated, Any, Literal
 
 from peewee import Expression
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from handoff import audit, customers, sites
+from handoff import audit, customers, meanwhile, sites
 from handoff.clock import new_id, now
 from handoff.database import Happened
 from handoff.errors import NotFound, Refused
 from handoff.events import WidgetsChanged, storable
 from handoff.identity import CustomerToken
-from handoff.knowledge import AssistantName, assistant_of, one_line
+from handoff.knowledge import AssistantName, admin_of, assistant_of, one_line
+from handoff.meanwhile import Began, Edit, Values
 from handoff.models import Assistant, Widget
 from handoff.seats import Agent
 from handoff.workshop import new_key
@@ -38,12 +37,6 @@ class TooMany(Refused):
     code = "conflict"
     status = 409
     message = f"An assistant has at most {MOST} widgets."
-
-
-class ChangedMeanwhile(Refused):
-    code = "conflict"
-    status = 409
-    message = "Somebody else saved this widget meanwhile."
 
 
 def _suggestions(text: str) -> list[str]:
@@ -88,9 +81,15 @@ class WidgetSettings(WidgetName):
     language: Literal["en", "de", "fr", "es", "pt", "ja", "ar"] = "en"
     sites: Annotated[list[str], BeforeValidator(_sites)] = []
 
+    @property
+    def shown(self) -> Values:
+        """As the form shows them: a list as a line each."""
+        return {**self.model_dump(), "suggestions": "\n".join(self.suggestions), "sites": "\n".join(self.sites)}
+
+    @property
     def columns(self) -> dict[str, str]:
-        lists = {"suggestions": _json(self.suggestions), "sites": _json(self.sites)}
-        return {**self.model_dump(), **lists}
+        """As they are kept."""
+        return {**self.model_dump(), "suggestions": _json(self.suggestions), "sites": _json(self.sites)}
 
 
 def find(key: Any, customer: CustomerToken | None = None) -> Any:
@@ -191,7 +190,7 @@ def one(session_id: str, team_id: str, assistant_id: str, widget_id: str) -> tup
 
 def add(session_id: str, team_id: str, assistant_id: str, widget_id: str, named: WidgetName) -> Happened[str]:
     """Add a widget under the id that its form was given, so that sending the form twice adds one. Answers with its id."""
-    admin = _admin_of(session_id, team_id, assistant_id)
+    admin = admin_of(session_id, team_id, assistant_id)
     known = Widget.get_or_none(Widget.id == widget_id)
     if known is not None:
         if (known.assistant_id, known.name) == (assistant_id, named.name):
@@ -204,40 +203,45 @@ def add(session_id: str, team_id: str, assistant_id: str, widget_id: str, named:
     return Happened(widget_id, [WidgetsChanged(team_id)])
 
 
+def shown_of(widget: Widget) -> Values:
+    """What the fields of the form begin with."""
+    values = {name: getattr(widget, name) for name in WidgetSettings.model_fields}
+    return {**values, **{name: "\n".join(json.loads(values[name])) for name in ("suggestions", "sites")}}
+
+
 def change(
-    session_id: str, team_id: str, assistant_id: str, widget_id: str, version: int, settings: WidgetSettings
+    session_id: str, team_id: str, assistant_id: str, widget_id: str, settings: WidgetSettings, began: Began
 ) -> Happened[None]:
-    """Set what was typed, if the widget is still the one that the form showed. Raises ChangedMeanwhile where it is not, and
-    where it says something else already."""
-    admin = _admin_of(session_id, team_id, assistant_id)
-    wanted = settings.columns()
-    if _set(assistant_id, widget_id, version, wanted):
-        audit.note(team_id, admin.user_id, "widget_changed", widget_id=widget_id, name=settings.name)
-        return Happened(None, [WidgetsChanged(team_id)])
-    if any(getattr(_widget(assistant_id, widget_id), name) != value for name, value in wanted.items()):
-        raise ChangedMeanwhile
-    return Happened(None)
+    """Set what was typed. Raises ChangedMeanwhile."""
+    admin = admin_of(session_id, team_id, assistant_id)
+    kept = meanwhile.held(Widget, _here(assistant_id, widget_id))
+    edit = Edit(admin, "widget_changed", kept, shown_of(kept), settings.shown, began)
+    if not edit.fields:
+        return Happened(None)
+    edit.must_be_unchanged()
+    edit.save(settings.columns, name=settings.name)
+    return Happened(None, [WidgetsChanged(team_id)])
 
 
 def allow(session_id: str, team_id: str, assistant_id: str, widget_id: str, site: str) -> Happened[None]:
     """Add a site to those that may carry the widget; one that may already is not added again."""
-    admin = _admin_of(session_id, team_id, assistant_id)
-    widget = _widget(assistant_id, widget_id)
+    admin = admin_of(session_id, team_id, assistant_id)
+    widget = meanwhile.held(Widget, _here(assistant_id, widget_id))
     allowed = json.loads(widget.sites)
     if not allowed or sites.allowed(allowed, site):
         return Happened(None)
     if len(allowed) >= sites.MOST:
         raise Refused(f"A widget has at most {sites.MOST} sites. Take one off the list first.")
-    if not _set(assistant_id, widget_id, widget.version, {"sites": _json([*allowed, site])}):
-        raise ChangedMeanwhile("Somebody else saved this widget at this moment. Please try again.")
-    audit.note(team_id, admin.user_id, "widget_changed", widget_id=widget_id, name=widget.name)
+    kept, more = shown_of(widget), [*allowed, site]
+    edit = Edit(admin, "widget_changed", widget, kept, {**kept, "sites": "\n".join(more)}, Began.of(widget.version, kept))
+    edit.save({"sites": _json(more)}, name=widget.name)
     return Happened(None, [WidgetsChanged(team_id)])
 
 
 def rotate(session_id: str, team_id: str, assistant_id: str, widget_id: str, shown: str) -> Happened[None]:
     """Give the widget another key in the place of the one that was shown. Where it has another by now, that is done already."""
-    admin = _admin_of(session_id, team_id, assistant_id)
-    here = (Widget.id == widget_id) & (Widget.assistant == assistant_id)
+    admin = admin_of(session_id, team_id, assistant_id)
+    here = _here(assistant_id, widget_id)
     rotated = Widget.update(key=new_key(), former_key=Widget.key).where(here, Widget.key == shown).execute()
     widget = _widget(assistant_id, widget_id)
     if not rotated:
@@ -246,24 +250,15 @@ def rotate(session_id: str, team_id: str, assistant_id: str, widget_id: str, sho
     return Happened(None, [WidgetsChanged(team_id)])
 
 
-def _admin_of(session_id: str, team_id: str, assistant_id: str) -> Agent:
-    member, _ = assistant_of(session_id, team_id, assistant_id)
-    member.must_be_admin()
-    return member
-
-
 def _widget(assistant_id: str, widget_id: str) -> Widget:
-    found: Widget | None = Widget.get_or_none(Widget.id == widget_id, Widget.assistant == assistant_id)
+    found: Widget | None = Widget.get_or_none(_here(assistant_id, widget_id))
     if found is None:
         raise NotFound
     return found
 
 
-def _set(assistant_id: str, widget_id: str, version: int, columns: dict[str, str]) -> int:
-    """How many rows it changed: none where the version is another by now, or nothing would be different."""
-    here = (Widget.id == widget_id) & (Widget.assistant == assistant_id) & (Widget.version == version)
-    differs: Expression = reduce(or_, (getattr(Widget, name) != value for name, value in columns.items()))
-    return int(Widget.update({**columns, "version": Widget.version + 1}).where(here, differs).execute())
+def _here(assistant_id: str, widget_id: str) -> Expression:
+    return (Widget.id == widget_id) & (Widget.assistant == assistant_id)
 
 
 def _json(texts: list[str]) -> str:

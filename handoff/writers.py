@@ -32,7 +32,7 @@ ANSWER_BYTES = 16 * 1024
 LINES = 20
 TRIES = 8  # to store an answer while the database is away
 AT_ONCE = 100
-ANSWERS_AN_HOUR = 20  # in one conversation; a customer who needs more needs a person
+ANSWERS_AN_HOUR = 20  # of a provider outside, in one conversation; a customer who needs more needs a person
 HOUR = 60 * 60 * 1000
 
 writing = Gauge("handoff_turns_running", "Turns that this process is writing")
@@ -125,7 +125,7 @@ class Writers:
 
     async def _answered(self, turn: str, asked: Asked) -> Answer:
         """An answer that is not whole becomes the fallback text. Raises Ended."""
-        if asked.answered_lately >= ANSWERS_AN_HOUR:
+        if asked.question.provider.is_outside and asked.answered_lately >= ANSWERS_AN_HOUR:
             return Answer(
                 asked.fallback, f"It has answered {ANSWERS_AN_HOUR} times within an hour here, which is the limit.", "refused"
             )
@@ -194,8 +194,9 @@ class Writers:
             if clock() >= typing_at:
                 typing_at = clock() + TYPING_SECONDS
                 self._announce([_writes(asked)])
-            if draft.text != kept or clock() >= renew_at:
-                kept, renew_at = draft.text, clock() + turns.CLAIM / 3000
+            text = draft.text.lstrip()  # as it will be stored; of space alone a takeover must not keep a line
+            if text != kept or clock() >= renew_at:
+                kept, renew_at = text, clock() + turns.CLAIM / 3000
                 with suppress(Unavailable):  # nothing is shown meanwhile; the next round tries again
                     conversation_id = asked.question.conversation_id
                     await self._database.write(conversation_id, turns.write_draft, turn, conversation_id, kept)
@@ -219,8 +220,8 @@ def ask(turn_id: str) -> Asked:
     conversation = Conversation.get_by_id(turn.conversation_id)
     assistant = Assistant.get_by_id(conversation.assistant_id)
     said = Message.select(Message.number, Message.author, Message.text, Message.sent_at)
-    last = said.where(Message.conversation == conversation.id).order_by(Message.number.desc()).limit(LINES)
-    rows = [row for row in reversed(list(last.tuples())) if row[1] != "customer" or row[0] <= turn.answers]
+    here = (Message.conversation == conversation.id) & ((Message.author != "customer") | (Message.number <= turn.answers))
+    rows = list(said.where(here).order_by(Message.number.desc()).limit(LINES).tuples())[::-1]
     answered = _answered_before(turn)
     asked = [row for row in rows if row[1] == "customer" and row[0] > answered]
     question = Question(

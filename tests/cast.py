@@ -305,7 +305,7 @@ async def open_stage(database_url: str) -> AsyncIterator[Callable[..., Any]]:
         handoff = Handoff(Settings(_env_file=None, **{**given, "words_per_second": 200, **settings}))
         prepare(handoff.settings)
         await handoff.start()
-        runner = web.AppRunner(handoff.application, access_log=None, shutdown_timeout=1)
+        runner = handoff.runner()
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, port).start()
         stage = Stage(handoff, f"http://{LOOPBACK}:{port}")

@@ -41,7 +41,7 @@ async def start(database_url: str) -> AsyncIterator[Start]:
         lines = prepare(settings)
         handoff = Handoff(settings)
         await handoff.start()
-        runner = web.AppRunner(handoff.application, access_log=None, shutdown_timeout=1)
+        runner = handoff.runner()
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, port).start()
         started.append((Fresh(handoff, f"http://{LOOPBACK}:{port}", lines), runner))

@@ -13,6 +13,7 @@ from handoff.assistants import AnswerFailed, NeedsHuman, Remember
 from handoff.models import Assistant, Audit
 from handoff.pages import HOUSE
 from tests.cast import HeldAssistant, Stage
+from tests.forms import beside, form_on
 from tests.stubs import KEY as STUB_KEY
 from tests.stubs import ModelStub, Stub, WebhookStub
 from tests.test_settings_pages import ON_ONE, Browser, ada, ben, browser
@@ -35,18 +36,17 @@ async def kept(stage: Stage) -> Assistant:
 
 async def form(page: Any, path: str, **changes: str) -> dict[str, str]:
     """What the form holds that the page shows, with those changes."""
-    mark = (await page.look(path)).text.partition('name="mark" value="')[2].partition('"')[0]
     shown = {
+        **form_on(await page.look(path), "answers-form"),
         "provider": "model",
         "base_url": "https://models.example/v1",
         "model": "small",
         "model_key": "",
         "instructions": "Be kind.",
-        "temperature": "0.5",
+        "temperature": "0.123456789",
         "answer_tokens": "500",
         "webhook_url": "",
         "webhook_key": "",
-        "mark": mark,
     }
     return {**shown, **changes}
 
@@ -62,7 +62,7 @@ async def test_a_model_is_chosen_and_its_key_goes_in_and_never_comes_out(stage, 
         sent = await page.send(path, fields)
         assert (sent.status, sent.headers["Location"]) == (303, f"/teams/{stage.team_id}/{path}")
     row = await kept(stage)
-    assert (row.provider, row.model, row.temperature, row.answer_tokens) == ("model", "small", 0.5, 500)
+    assert (row.provider, row.model, row.temperature, row.answer_tokens) == ("model", "small", 0.1235, 500)
     assert KEY not in row.model_key and opened(stage, row.model_key) == KEY
     seen = await page.look(path)
     assert "One is set" in seen.words and KEY not in seen.text and row.model_key not in seen.text
@@ -148,11 +148,36 @@ async def test_of_two_admins_the_later_is_told_and_loses_nothing(stage, browser,
     assert sorted(answer.status for answer in sent) == [303, 409]
     late = next(answer for answer in sent if answer.status == 409)
     won, lost = ("hers", "mine") if sent[0].status == 409 else ("mine", "hers")
-    assert "Somebody else saved these settings" in late.words
-    assert f'value="{lost}"' in late.text and f"Saved meanwhile: {won}" in late.words
-    again = {**(mine if lost == "mine" else hers), "mark": late.text.partition('name="mark" value="')[2].partition('"')[0]}
-    assert (await one.send(path, again)).status == 303
+    assert f"{'Cleo' if lost == 'mine' else 'Ada'} saved these settings while you were editing" in late.words
+    assert f'value="{lost}"' in late.text and f"to: {won}" in beside(late, "model-changed")
+    assert (await one.send(path, form_on(late, "answers-form"))).status == 303
     assert (await kept(stage)).model == lost
+
+
+async def test_a_key_that_another_admin_set_is_kept_or_told_of_and_never_shown(stage, browser, ada, path):
+    one, other = browser(ada), browser(await stage.member("Cleo", role="admin"))
+    await one.send(path, await form(one, path, model_key="first"))
+    mine, same = await form(one, path, instructions="Be brief."), await form(one, path, model_key=KEY)
+    await other.send(path, await form(other, path, model_key="hers"))
+    assert (await one.send(path, mine)).status == 303  # typed no key: hers stays
+    assert opened(stage, (await kept(stage)).model_key) == "hers"
+    late = await one.send(path, same)
+    assert late.status == 409 and "Cleo changed this meanwhile." in beside(late, "model_key-changed")
+    assert "type it once more" in beside(late, "model_key-error")
+    for secret in ("hers", KEY, "another", (await kept(stage)).model_key):
+        assert secret not in late.text.replace("puts yours in the place of theirs", "")
+    assert (await one.send(path, {**form_on(late, "answers-form"), "model_key": KEY})).status == 303
+    assert opened(stage, (await kept(stage)).model_key) == KEY
+    notes = await stage.look(lambda: [line.about for line in Audit.select().where(Audit.kind == "answers_changed")])
+    assert [json.loads(note)["fields"] for note in notes][1:] == ["model_key", "instructions", "model_key"]
+    assert not any(secret in note for note in notes for secret in ("hers", KEY))
+
+
+async def test_what_is_saved_of_the_assistant_itself_is_in_nobodys_way(stage, browser, ada, path):
+    mine = await form(browser(ada), path)
+    await stage.make(lambda: Assistant.update(version=5, greeting="Ahoy").where(Assistant.id == stage.assistant_id).execute())
+    assert (await browser(ada).send(path, mine)).status == 303
+    assert ((await kept(stage)).model, (await kept(stage)).greeting) == ("small", "Ahoy")
 
 
 async def test_members_read_and_change_nothing(stage, browser, ada, ben, path):
@@ -302,3 +327,19 @@ async def test_the_servers_connection_closes_when_the_browser_leaves(asker: Brow
     call = await stub.is_asked()
     asking.cancel()
     await call.is_closed(2)
+
+
+async def test_a_flood_of_pieces_is_cut_and_holds_no_place(asker: Browser, stub: Stub) -> None:
+    stub.will(stub.says(b"".join(stub.text("0123456789 ") for _ in range(3_000))))
+    events = await asyncio.wait_for(tried(asker), 5)
+    assert events[-1]["fault"] == "The assistant's answer did not end."
+    assert not asker.stage.handoff.application[HOUSE].trials._running
+
+
+async def test_who_leaves_in_the_middle_of_a_flood_holds_no_place(asker: Browser, stub: Stub) -> None:
+    stub.will(stub.says(b"".join(stub.text("0") for _ in range(14_000))))
+    asking = asyncio.create_task(tried(asker))
+    await wait_until(lambda: asker.stage.handoff.application[HOUSE].trials._running, 5, "it is tried")
+    await stub.is_asked()
+    asking.cancel()
+    await wait_until(lambda: not asker.stage.handoff.application[HOUSE].trials._running, 5, "its place is free again")

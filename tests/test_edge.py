@@ -1,9 +1,13 @@
 """Bad input: each gets its own answer, nothing of it is stored, and nobody else notices."""
 
+import asyncio
+import gzip
 import io
 import json
 import logging
 import re
+import time
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +28,7 @@ from tests.wire import Wire, entered
 
 OpenStage = Callable[..., Awaitable[Stage]]
 
+ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -505,6 +510,35 @@ async def test_a_change_that_another_site_asks_for_is_refused(stage: Stage, http
     refused = await http.post("/sign-out", headers={"Sec-Fetch-Site": "cross-site"}, allow_redirects=False)
     assert refused.status == 403
     assert await stage.look(lambda: identity.session_of(token)) is not None
+
+
+@ON_ONE
+async def test_what_is_sent_compressed_is_not_unpacked(stage: Stage, http: aiohttp.ClientSession) -> None:
+    """Half a megabyte that holds half a gigabyte kept every socket waiting, whoever sent it and wherever to."""
+    packed = zlib.compressobj(9, wbits=31)
+    bomb = b"".join([*(packed.compress(bytes(1024 * 1024)) for _ in range(500)), packed.flush()])
+    late, running = [], True
+
+    async def beat() -> None:
+        while running:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            late.append(time.monotonic() - began)
+
+    beating = asyncio.create_task(beat())
+    try:
+        for path, body, status in (
+            ("/sign-in", bomb, 413),
+            ("/nowhere", bomb, 404),
+            ("/sign-in", gzip.compress(b"email=a&password=b"), 400),
+            ("/sign-in", b"no gzip at all \xff", 400),
+        ):
+            async with http.post(stage.url + path, data=body, headers={**FORM, "Content-Encoding": "gzip"}) as response:
+                assert response.status == status, path
+    finally:
+        running = False
+        await beating
+    assert max(late) < 1
 
 
 async def test_guessing_passwords_is_slowed_down_and_a_stranger_learns_nothing(open_stage: OpenStage) -> None:

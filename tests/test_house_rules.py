@@ -30,6 +30,14 @@ def test_only_settings_reads_the_environment() -> None:
     assert [path.name for path in SOURCES if reads.search(path.read_text())] == ["settings.py"]
 
 
+def test_no_file_holds_the_marks_of_a_merge() -> None:
+    """Templates and styles would show them to people; no linter looks there."""
+    folders = ("handoff", "templates", "static/css", "static/js", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".html", ".css", ".js")]
+    marks = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    assert [path.name for path in files if marks.search(path.read_text())] == []
+
+
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_is_in_the_readme_and_in_the_example(name: str) -> None:
     assert f"`HANDOFF_{name.upper()}`" in README

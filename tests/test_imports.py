@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import time
 from html import unescape
 from typing import Any
 
@@ -112,6 +113,7 @@ async def test_each_wrong_row_is_told_by_its_line_and_the_good_ones_go_on(stage,
         "good? ,Again\n"
         '"Broken"x,y\n'
         "=1+1,@SUM(A1)\n"
+        "Bell?,a\x07b\n"
         '"Never closed,z\nmore\n'
     ).encode()
     seen = await look_through(stage, browser(ada), file, headers=HTMX)
@@ -119,15 +121,17 @@ async def test_each_wrong_row_is_told_by_its_line_and_the_good_ones_go_on(stage,
     told = {int(line): words for line, words in re.findall(r"<strong>Line (\d+)</strong> (.*?)</p>", seen.text)}
     assert told == {
         4: "Answer: Please fill this in.",
+        5: "This row has 3 columns; the first line has 2. Put a text that holds the separator in quotation marks.",
         6: "Question: Please fill this in.",
         7: "Question: At most 500 characters, please; this has 501.",
         8: "Answer: This must not hold a NUL character.",
         9: "The same question stands in line 2 already.",
         10: "A quotation mark stands in the middle of a text. Put the text in quotation marks and double those within.",
-        12: "A quotation mark opens here and is never closed. What follows was not read.",
+        12: "This row holds characters that cannot be shown. Take them out.",
+        13: "A quotation mark opens here and is never closed. What follows was not read.",
     }
     await carry_out(stage, browser(ada), rows_of(seen))
-    assert (await known(stage)).keys() == {KNOWN, "Good?", "Too", "=1+1"}
+    assert (await known(stage)).keys() == {KNOWN, "Good?", "=1+1"}
 
 
 @ON_ONE
@@ -139,13 +143,14 @@ async def test_without_a_header_a_row_has_two_columns_whatever_separates_them(st
 
 
 REFUSED = [
-    (b"", "Choose a file first."),
+    (b"", "Choose a file with rows in it."),
     (b"\n\n  \n", "This file holds no rows."),
     (b"question,answer\n", "This file holds no rows."),
     ("Größe?,Ja".encode("latin-1"), "not in UTF-8"),
     ("Bells?,Yes".encode("utf-16"), "not in UTF-8"),
     (b"Half?,\xed\xa0\x80", "not in UTF-8"),
     (b"a,b\n" * 100_000, "more than 5,000 rows"),
+    (b"a,b\n" + b"\n" * 100_000, "more than 50,000 lines"),
     (b"x" * (FILE_BYTES + 1), "larger than 1 MB"),
     (b"x" * 5_000_000, "larger than 1 MB"),
 ]
@@ -193,6 +198,49 @@ async def test_what_is_no_form_of_ours_is_refused(stage, browser, ada):
         seen = await carry_out(stage, browser(ada), {"rows": rows, "version": "0"})
         assert seen.status == 422 and seen.says("Choose the file again."), rows[:20]
     assert len(await entries(stage)) == 1
+
+
+FILE = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\na,b\r\n'
+PART = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n%s\r\na,b\r\n--x--\r\n'
+NO_FORMS = [
+    FILE,  # it ends in the middle
+    FILE * 30 + b"--x--\r\n",
+    b"x" * 10_000,
+    b"--x\r\nA x\r\n\r\na,b\r\n--x--\r\n",
+    PART % (b"fi\xffle", b""),
+    PART % (b"file", b"A: b\r\n" * 10_000),
+    b"--x\r\nContent-Disposition: form-data; name*=x-nope''file\r\n\r\na,b\r\n--x--\r\n",
+    b"--x\r\nContent-Disposition: form-data; name*=ascii''%ff\r\n\r\na,b\r\n--x--\r\n",
+]
+
+
+@ON_ONE
+@pytest.mark.parametrize("body", NO_FORMS, ids=range(len(NO_FORMS)))
+async def test_a_form_that_is_taken_apart_wrongly_is_no_fault_of_ours(stage, browser, ada, body):
+    for boundary in ("x", '""', "y" * 100, '"\xff"', "x*=nope''x"):
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        seen = await browser(ada).send(f"assistants/{stage.assistant_id}/entries/import/preview", body, headers=headers)
+        assert seen.status == 400 and seen.says("That form could not be read."), boundary
+
+
+@ON_ONE
+async def test_what_stands_before_a_form_keeps_nobody_waiting(stage, browser, ada):
+    """Line by line, a megabyte of empty lines took seconds in which no socket was served."""
+    late, running = [], True
+
+    async def beat() -> None:
+        while running:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            late.append(time.monotonic() - began)
+
+    beating = asyncio.create_task(beat())
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    body = b"\n" * 1_000_000 + b"\r\n" + FILE + b"--x--\r\n"
+    await browser(ada).send(f"assistants/{stage.assistant_id}/entries/import/preview", body, headers=headers)
+    running = False
+    await beating
+    assert max(late) < 2
 
 
 async def test_a_thousand_rows_go_in_and_the_page_says_how_many_more_there_are(stage, browser, ada):
@@ -246,6 +294,26 @@ async def test_what_a_file_holds_is_inert(stage, browser, ada):
     await carry_out(stage, browser(ada), rows_of(seen))
     page = await browser(ada).look(f"assistants/{stage.assistant_id}/")
     assert not page.has("<script>alert") and not page.has("<img")
+
+
+@ON_ONE
+async def test_what_the_preview_of_a_whole_megabyte_shows_can_be_imported(stage, browser, ada):
+    """However its letters have to be written in between."""
+    for letter in ('"' * 2, "\\", "é"):
+        count = 120 // len(letter.encode())
+        file = "".join(f'Question {number}{letter[0]}?,"{letter * 7_900}"\n' for number in range(count)).encode()
+        seen = await look_through(stage, browser(ada), file)
+        fields: dict[str, Any] = {name: value.encode() for name, value in rows_of(seen).items()}
+        done = await carry_out(stage, browser(ada), fields)
+        assert done.status == 303 and done.headers["Location"].endswith(f"added={count}&updated=0"), letter
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r", b"\r\n", b",\n", b'""\n'])
+def test_a_megabyte_of_empty_lines_is_refused_at_once(line: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(imports.FileRefused, match="more than 50,000 lines"):
+        imports.read_csv(line * (FILE_BYTES // len(line)))
+    assert time.process_time() - began < 2
 
 
 def test_a_hundred_thousand_rows_take_no_time() -> None:

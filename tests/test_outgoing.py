@@ -216,6 +216,29 @@ async def test_events_are_the_same_however_their_bytes_are_cut(size: int) -> Non
     ]
 
 
+@pytest.mark.parametrize("size", [1, 2, 1000])
+async def test_an_event_is_there_once_its_last_line_end_is_whichever_that_is(size: int) -> None:
+    for end in (b"\n", b"\r\n", b"\r"):
+        raw = b"data: one" + end * 2 + b"data: two" + end * 2
+        assert [data async for _, data in events(_chunked(raw, size))] == ["one", "two"], end
+
+
+async def test_a_chunk_of_thousands_of_events_leaves_others_their_turn() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    waiting = asyncio.create_task(others())
+    raw = b"data: {}\n\n" * 29_000
+    assert len([event async for event in events(_chunked(raw, len(raw)))]) == 29_000
+    waiting.cancel()
+    assert turns > 200
+
+
 @pytest.mark.parametrize(
     "raw", [b"data: \xff\xfe\n\n", b"data: \xed\xa0\x80\n\n", b"x" * 200_000, b"data: y\n" * 300_000, b"\n" * 70_000]
 )

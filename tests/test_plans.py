@@ -127,7 +127,7 @@ async def test_an_owner_upgrades_and_downgrades(open_stage) -> None:
     ada = await stage.member("Ada", role="owner")
     cleo = await stage.member("Cleo", role="admin", seat=None)
     await put_on(stage, "free")
-    assert "free (present)" in (await page(stage, ada))[1]
+    assert "free (current)" in (await page(stage, ada))[1]
     assert (await page(stage, ada, "POST", data={"plan": "business"}))[0] == 303
     assert await has_plan(stage, "business")
     assert (await page(stage, ada, "POST", data={"plan": "business"}))[0] == 303  # sent twice

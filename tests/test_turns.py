@@ -49,6 +49,24 @@ async def test_a_takeover_before_the_first_word_leaves_nothing_of_the_answer(sta
     assert [line["text"] for line in await customer.history()] == ["hello", "Ada here"]
 
 
+async def test_a_takeover_while_the_model_has_sent_nothing_but_space_keeps_no_empty_line(stage: Stage) -> None:
+    held = await stage.hold_assistant()
+    held.say(" \n\n")
+    customer, ada = await stage.customer(), await stage.watcher("Ada")
+    await customer.write("hello")
+    (begun,) = await stage.turns(customer.conversation_id)
+
+    async def is_kept() -> bool:
+        (turn,) = await stage.turns(customer.conversation_id)
+        return turn.claimed_until > begun.claimed_until
+
+    await wait_until(is_kept, 5, "the draft so far is written")
+    await ada.take_over(customer.conversation_id)
+    await ada.write(customer.conversation_id, "Ada here")
+    assert [line["text"] for line in await customer.history()] == ["hello", "Ada here"]
+    assert not customer.heard.named("draft_changed")
+
+
 async def test_a_takeover_between_two_words_keeps_what_the_customer_saw_and_marks_it_for_agents(stage: Stage) -> None:
     held = await stage.hold_assistant()
     customer, ada = await stage.customer(), await stage.watcher("Ada")

@@ -3,12 +3,16 @@
 import asyncio
 import json
 import re
-from html import unescape
 
 import pytest
 
+from handoff import assistant_settings, identity
+from handoff.assistant_settings import AssistantSettings
+from handoff.meanwhile import Began, ChangedMeanwhile
 from handoff.models import Assistant, Audit, Entry
+from tests import forms
 from tests.cast import Agent, Stage
+from tests.forms import beside
 from tests.test_settings_pages import HTMX, ON_ONE, Seen, ada, assistant, ben, browser, entries, settings_of
 
 __all__ = ["ada", "ben", "browser"]
@@ -20,18 +24,7 @@ async def cleo(stage: Stage) -> Agent:
 
 
 def form_on(seen: Seen) -> dict[str, str]:
-    """The fields of the assistant's form as a browser would send them."""
-    form = seen.text[seen.text.index('id="assistant-form"') :].split("</form>")[0]
-    fields = {name: unescape(value) for name, value in re.findall(r'<input[^>]*?name="(\w+)"[^>]*?value="([^"]*)"', form)}
-    fields |= {
-        name: unescape(value) for name, value in re.findall(r'<textarea[^>]*?name="(\w+)"[^>]*>\n?(.*?)</textarea>', form, re.S)
-    }
-    fields["handoff"] = re.search(r'name="handoff" type="radio" value="(\w+)" checked', form)[1]
-    return fields
-
-
-def beside(seen: Seen, field: str) -> str:
-    return seen.text[seen.text.index(f'id="{field}-changed"') :].split("</div>" if "<div" in seen.text else "</p>")[0]
+    return forms.form_on(seen, "assistant-form")
 
 
 async def changes(stage: Stage) -> list[dict]:
@@ -50,8 +43,8 @@ async def test_the_later_of_two_saves_hears_who_changed_what_and_its_second_save
         form = form_on(seen)
         assert (form["name"], form["fallback_text"]) == ("Tilly Two", "My words")  # typed: stays
         assert (form["greeting"], form["human_minutes"]) == ("Ahoy", "7")  # not touched: the other's
-        assert "Cleo changed this meanwhile, to:" in beside(seen, "name") and "Tilda" in beside(seen, "name")
-        assert "it shows what they saved" in seen.text[seen.text.index('id="greeting-changed"') :]
+        assert "Cleo changed this meanwhile, to:" in beside(seen, "name-changed") and "Tilda" in beside(seen, "name-changed")
+        assert "it shows what they saved" in beside(seen, "greeting-changed")
         assert 'id="fallback_text-changed"' not in seen.text
     assert (await assistant(stage)).name == "Tilda"
     assert (await browser(ada).send(base, form)).status == 303
@@ -70,6 +63,34 @@ async def test_of_many_saves_at_once_one_wins_and_every_other_is_told(stage, bro
     assert sorted(seen.status for seen in answers) == [303] + [409] * 9
     assert (await assistant(stage)).version == 1
     assert len(await changes(stage)) == 1
+
+
+async def test_of_saves_that_meet_in_the_database_itself_one_wins(stage, ada, cleo):
+    """Each in a lane of its own, as in processes of their own."""
+    kept = await assistant(stage)
+    shown = assistant_settings.shown_of(kept)
+    began = Began.of(kept.version, shown)
+    sessions = [(await stage.look(lambda who=who: identity.session_of(who.cookie))).session_id for who in (ada, cleo)]
+
+    async def save(at: int) -> str:
+        settings = AssistantSettings.model_validate({**shown, "name": f"Name {at}"})
+        try:
+            arguments = (sessions[at % 2], stage.team_id, stage.assistant_id, settings, began)
+            await stage.handoff.database.write(str(at), assistant_settings.change, *arguments)
+        except ChangedMeanwhile:
+            return "told"
+        return "saved"
+
+    assert sorted(await asyncio.gather(*(save(at) for at in range(20)))) == ["saved"] + ["told"] * 19
+    assert (await assistant(stage)).version == kept.version + 1
+
+
+async def test_two_who_changed_the_same_to_the_same_are_in_nobodys_way(stage, browser, ada, cleo):
+    base = f"assistants/{stage.assistant_id}/"
+    hers, other = form_on(await browser(ada).look(base)), form_on(await browser(cleo).look(base))
+    await browser(cleo).send(base, {**other, "name": "Tilda"})
+    assert (await browser(ada).send(base, {**hers, "name": "Tilda", "greeting": "Ahoy"})).status == 303
+    assert [about["fields"] for about in await changes(stage)] == ["name", "greeting"]
 
 
 async def test_one_form_sent_many_times_is_saved_once(stage, browser, ada):

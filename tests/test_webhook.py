@@ -96,6 +96,16 @@ async def test_it_may_stream_and_end_by_an_event_of_that_name(stage: Stage, stub
 
 
 @ON_ONE
+async def test_what_it_notes_and_wishes_again_and_again_counts_once(stage: Stage, stub: WebhookStub) -> None:
+    """Each is a write; a stream of thousands would keep everybody else's waiting."""
+    notes = [stub.note(f"fact {number % 30}", "so") for number in range(3_000)]
+    wishes = [stub.wish(f"Look {number}") for number in range(3_000)]
+    stub.will(stub.says(b"".join([*notes, *wishes]), "Hello."))
+    first = [Remember(f"fact {number}", "so") for number in range(20)]
+    assert await asked(stage, stub) == [*first, NeedsHuman("asked_for_human", "Look 0"), "Hello."]
+
+
+@ON_ONE
 async def test_it_is_asked_again_with_the_same_event_while_nothing_was_shown(stage: Stage, stub: WebhookStub) -> None:
     async def cuts(call: Call) -> None:
         call.cut()

@@ -6,15 +6,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from handoff import memory
+from handoff import memory, writers
 from handoff.assistants import AnswerFailed, Remember
 from handoff.assistants.places import Places
 from handoff.errors import TurnEnded
 from handoff.models import Customer as CustomerRow
-from handoff.models import Turn
+from handoff.models import Message, Turn
 from handoff.seals import Seal
 from handoff.second_factor import Secrets
-from handoff.writers import ANSWERS_AN_HOUR
+from handoff.writers import ANSWERS_AN_HOUR, LINES
 from tests.cast import Customer, HeldAssistant, Stage, found_team
 from tests.waiting import wait_until
 
@@ -141,11 +141,31 @@ async def test_after_twenty_answers_within_an_hour_the_conversation_is_a_persons
     assert [turn.status for turn in await stage.turns(customer.conversation_id)][-2:] == ["refused", "finished"]
 
 
+async def test_the_built_in_assistant_which_costs_nobody_anything_answers_as_often_as_it_is_asked(stage: Stage) -> None:
+    customer, ada = await stage.customer(), await stage.watcher("Ada")
+    for number in range(ANSWERS_AN_HOUR + 1):
+        await customer.write("hello")
+        await wait_until(lambda n=number: len(customer.heard.named("message_posted")) == 2 * n + 2, what=f"answer {number + 1}")
+    assert not [said for said in customer.heard.named("message_posted") if said["message"]["text"] == FALLBACK]
+    assert not [raised for raised in ada.heard.named("signal_raised") if raised["signal"]["kind"] == "assistant_failed"]
+
+
 async def answered(customer: Customer, held: HeldAssistant, text: str, answer: str) -> None:
     number = (await customer.write(text))["number"]
     held.say(answer)
     held.finish()
     await customer.heard.wait_for("message_posted", lambda fact: fact["message"]["number"] == number + 1)
+
+
+@ON_ONE
+async def test_lines_that_pour_in_after_a_turn_began_push_none_of_its_own_out(stage: Stage) -> None:
+    held, customer = await stage.hold_assistant(), await stage.customer()
+    await customer.write("First?")
+    await held.is_asked()
+    turn = await stage.look(lambda: Turn.get(Turn.status == "running"))
+    lines = [{"conversation": turn.conversation_id, "number": 2 + at, "author": "customer", "text": "More"} for at in range(LINES)]
+    await stage.make(lambda: [Message.create(**line) for line in lines] and None)
+    assert (await stage.look(lambda: writers.ask(turn.id))).question.text == "First?"
 
 
 async def test_what_is_noted_has_its_bounds_and_fills_only_what_is_empty_and_plausible(stage: Stage) -> None:

@@ -26,6 +26,11 @@ class ProviderSettings:
     webhook_url: str = ""
     webhook_key: str = field(default="", repr=False)
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether somebody may be paid for each answer."""
+        return self.kind != "built_in"
+
     @classmethod
     def of(cls, assistant: Assistant) -> "ProviderSettings":
         columns = {name: getattr(assistant, name) for name in cls.__dataclass_fields__ if name != "kind"}

@@ -8,9 +8,10 @@ from handoff.assistants import AnswerFailed
 
 LINE_BYTES = 128 * 1024
 LINES = 60_000  # 16 KiB of answer, letter by letter
+LINES_AT_ONCE = 200  # before others have their turn: a chunk may hold tens of thousands
 EVENT_LENGTH = 256 * 1024  # characters
 
-_line_end = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)  # a last "\r" may be half of an end
+_line_end = re.compile(rb"\r\n|\n|\r")
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
@@ -33,17 +34,20 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    held, searched, count = bytearray(), 0, 0
+    held, searched, count, is_half = bytearray(), 0, 0, False
     async for chunk in chunks:
-        held += chunk
+        held += chunk[1:] if is_half and chunk.startswith(b"\n") else chunk
+        is_half = chunk.endswith(b"\r")  # a "\n" that comes next is the rest of the same end
         start = 0
         while end := _line_end.search(held, max(start, searched)):
             line = held[start : end.start()]
             count += 1
             yield text_of(line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
             start = end.end()
+            if count % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
         del held[:start]
-        searched = max(0, len(held) - 1)
+        searched = len(held)
         if len(held) > LINE_BYTES or count > LINES:
             raise AnswerFailed("The answer held too many lines, or one that is too long.")
         await asyncio.sleep(0)  # whoever sends fast must not keep everybody else waiting

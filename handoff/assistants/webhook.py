@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from handoff.assistants import AnswerFailed, NeedsHuman, Piece, Question, Remember
@@ -17,6 +18,25 @@ from handoff.seals import Seal
 
 TRIES = 3
 NOTES = 20  # things to remember from one answer
+
+
+@dataclass
+class Told:
+    """What came besides the text. Each of it costs a write: a call for a person counts once, a note once and among the first."""
+
+    notes: set[Remember] = field(default_factory=set)
+    has_called: bool = False
+
+    def is_news(self, piece: Piece) -> bool:
+        match piece:
+            case NeedsHuman():
+                has_called, self.has_called = self.has_called, True
+                return not has_called
+            case Remember():
+                if piece in self.notes or len(self.notes) >= NOTES:
+                    return False
+                self.notes.add(piece)
+        return True
 
 
 class Webhook:
@@ -30,13 +50,14 @@ class Webhook:
         Raises AnswerFailed.
         """
         clock, until = asyncio.get_running_loop().time, self._outgoing.until(question)
-        event, shown = question.event_id or new_id(), False
+        event, shown, told = question.event_id or new_id(), False, Told()
         for attempt in range(1, TRIES + 1):
             try:
                 async with aclosing(self._one(question, event, until)) as pieces:
                     async for piece in pieces:
                         shown = shown or isinstance(piece, str)
-                        yield piece
+                        if told.is_news(piece):
+                            yield piece
                 return
             except TryAgain as failure:
                 pause = failure.pause * attempt

@@ -9,12 +9,14 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from handoff import answers, knowledge
-from handoff.answers import KEYS, AnswersIncomplete, AnswersTyped, ChangedMeanwhile
+from handoff.answers import KEYS, AnswersIncomplete, AnswersTyped
 from handoff.errors import RateLimited
 from handoff.knowledge import TriedQuestion
+from handoff.meanwhile import Began, ChangedMeanwhile
 from handoff.models import Assistant
 from handoff.pages import HOUSE
 from handoff.pages.edge import read_form
+from handoff.pages.forms import opened, refused, replacing, told
 from handoff.pages.team import faults_of, fields_of, frame, id_in_path, in_place, see, show, team_named, visitor, wants_partial
 from handoff.seats import Agent
 from handoff.trials import Ended, Said, Step
@@ -39,27 +41,23 @@ async def change(request: web.Request) -> web.Response:
     user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
     house, form = request.app[HOUSE], await read_form(request)
     typed = fields_of(AnswersTyped, form)
-    again: dict[str, Any] = {"typed": typed, "mark": form.get("mark", "")}
+    began = Began.brought(form)
     if form.get("generate"):
-        return await _page(request, generated=secrets.token_urlsafe(32), **again)
-    allow_private = house.settings.allow_private_addresses
+        return await _page(request, generated=secrets.token_urlsafe(32), **refused(typed, {}, began))
     try:
-        wanted = (AnswersTyped.model_validate(typed), again["mark"], house.keys, allow_private)
+        wanted = (AnswersTyped.model_validate(typed), began, house.keys, house.settings.allow_private_addresses)
         await house.database.write(team_id, answers.change, user.session_id, team_id, assistant_id, *wanted)
-    except ValidationError as error:
-        return await _page(request, status=422, faults=_with_keys(request, typed, faults_of(error)), **again)
-    except AnswersIncomplete as refusal:
-        return await _page(request, status=422, faults=_with_keys(request, typed, refusal.faults), **again)
-    except ChangedMeanwhile as refusal:
-        again["mark"] = answers.mark_of(refusal.assistant)
-        theirs = {name: value for name, value in answers.shown_of(refusal.assistant).items() if value != typed[name]}
-        faults = _with_keys(request, typed, {})
-        return await _page(request, status=409, conflict=refusal.words, theirs=theirs, faults=faults, **again)
+    except (ValidationError, AnswersIncomplete) as refusal:
+        faults = refusal.faults if isinstance(refusal, AnswersIncomplete) else faults_of(refusal)
+        lost = {} if wants_partial(request) else _lost(typed)
+        return await _page(request, status=422, **refused(typed, lost | faults, began))
+    except ChangedMeanwhile as meanwhile:
+        again = told(meanwhile)
+        again["typed"]["remove_model_key"] = typed["remove_model_key"]
+        return replacing(await _page(request, status=meanwhile.status, **again, faults=_lost(typed)))
     if not wants_partial(request):
         return see(f"/teams/{team_id}/assistants/{assistant_id}/answers/")
-    answer = await _page(request, said="Saved.")
-    answer.headers["HX-Reswap"] = "outerHTML"  # a morph would leave in the fields what was typed
-    return answer
+    return replacing(await _page(request, said="Saved."))
 
 
 @routes.post("/teams/{team}/assistants/{assistant}/answers/try")
@@ -129,31 +127,27 @@ def _times(ended: Ended) -> str:
     return total if ended.first is None else f"{ended.first / 1000:.2f} s to the first word, {total}"
 
 
-def _with_keys(request: web.Request, typed: dict[str, str], faults: dict[str, str]) -> dict[str, str]:
-    """Without JavaScript a key that was typed is lost with the page, and has to be typed again."""
-    lost = {} if wants_partial(request) else {name: TYPE_AGAIN for name in KEYS if typed[name]}
-    return lost | faults
+def _lost(typed: dict[str, str]) -> dict[str, str]:
+    """A key that was typed is lost with its field, where the form is put in place anew."""
+    return {name: TYPE_AGAIN for name in KEYS if typed[name]}
 
 
 async def _page(request: web.Request, status: int = 200, **more: Any) -> web.Response:
     user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
     house = request.app[HOUSE]
     member, team, assistant = await house.database.read(_state, user.session_id, team_id, assistant_id)
-    context = {
+    context: dict[str, Any] = {
         **frame(user, member, team, "assistants"),
+        **opened(answers.shown_of(assistant), assistant.version),
         "assistant": assistant,
-        "typed": {**answers.shown_of(assistant), "remove_model_key": ""},
-        "mark": answers.mark_of(assistant),
         "kept": {name: bool(getattr(assistant, name)) for name in KEYS},
-        "faults": {},
-        "theirs": {},
-        "conflict": None,
         "generated": None,
         "tried": NOT_TRIED,
         "said": None,
         "allow_private": house.settings.allow_private_addresses,
         **more,
     }
+    context["typed"] = {"remove_model_key": "", **context["typed"]}
     return show(request, "answers/index.html", FORM, context, status)
 
 

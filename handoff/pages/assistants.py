@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from handoff import assistant_settings, knowledge, workshop
-from handoff.assistant_settings import AssistantSettings, ChangedMeanwhile, Marks
+from handoff.assistant_settings import AssistantSettings
 from handoff.assistants import NeedsHuman, Question
 from handoff.assistants.built_in import BuiltIn
 from handoff.assistants.retrieval import FLOOR, Knowledge
@@ -17,9 +17,11 @@ from handoff.assistants.shelf import Shelf
 from handoff.clock import new_id
 from handoff.knowledge import AssistantName, EntrySearch, TriedQuestion
 from handoff.markdown import render
+from handoff.meanwhile import Began, ChangedMeanwhile
 from handoff.models import Assistant, Entry, Widget
 from handoff.pages import HOUSE
 from handoff.pages.edge import read_form
+from handoff.pages.forms import id_for, lead, opened, refused, replacing, told
 from handoff.pages.team import (
     faults_of,
     fields_of,
@@ -51,20 +53,14 @@ async def assistants(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     user, team_id = await visitor(request), id_in_path(request, "team")
     form = await read_form(request)
-    typed, assistant_id = fields_of(AssistantName, form), form.get("assistant_id", "")
-    if not (assistant_id.isalnum() and assistant_id.isascii() and len(assistant_id) <= 64):
-        assistant_id = new_id()
+    typed, assistant_id = fields_of(AssistantName, form), id_for(form, "assistant_id")
     try:
         named = AssistantName.model_validate(typed)
     except ValidationError as error:
-        refused = {"id": assistant_id, "typed": typed, "faults": faults_of(error)}
-        return await _list_page(request, status=422, creating=refused)
+        return await _list_page(request, status=422, creating={"id": assistant_id, "typed": typed, "faults": faults_of(error)})
     database = request.app[HOUSE].database
     made = await database.write(team_id, workshop.create, user.session_id, team_id, assistant_id, named)
-    path = f"/teams/{team_id}/assistants/{made}/"
-    if wants_partial(request):
-        return web.Response(headers={"HX-Redirect": path})
-    return see(path)
+    return lead(request, f"/teams/{team_id}/assistants/{made}/")
 
 
 @routes.get("/teams/{team}/assistants/{assistant}/")
@@ -78,20 +74,17 @@ async def assistant(request: web.Request) -> web.Response:
 async def change(request: web.Request) -> web.Response:
     user, team_id, assistant_id = await visitor(request), id_in_path(request, "team"), id_in_path(request, "assistant")
     form = await read_form(request, SETTINGS_BYTES)
-    typed, version, began = fields_of(AssistantSettings, form), _version_of(form), _marks_of(form)
+    typed, began = fields_of(AssistantSettings, form), Began.brought(form)
     database = request.app[HOUSE].database
     try:
         settings = AssistantSettings.model_validate(typed)
-        await database.write(team_id, assistant_settings.change, user.session_id, team_id, assistant_id, settings, version, began)
+        await database.write(team_id, assistant_settings.change, user.session_id, team_id, assistant_id, settings, began)
     except ValidationError as error:
-        refused = {"typed": typed, "faults": faults_of(error), "version": version, "began": began}
-        return await assistant_page(request, "assistants/_form.html", status=422, **refused)
+        return await assistant_page(request, status=422, **refused(typed, faults_of(error), began))
     except ChangedMeanwhile as meanwhile:
-        answer = await assistant_page(request, "assistants/_form.html", status=409, **_form_after(meanwhile))
-        answer.headers["HX-Reswap"] = "outerHTML"  # a field that was typed in and put back must show the other's value too
-        return answer
+        return replacing(await assistant_page(request, status=meanwhile.status, **told(meanwhile)))
     if wants_partial(request):
-        return await assistant_page(request, "assistants/_form.html", said="Saved.")
+        return await assistant_page(request, said="Saved.")
     return see(f"/teams/{team_id}/assistants/{assistant_id}/")
 
 
@@ -130,8 +123,9 @@ async def assistant_page(
     member, team, shown = await house.database.read(_one, user.session_id, team_id, assistant_id, search)
     context: dict[str, Any] = {
         **frame(user, member, team, "assistants"),
-        **_form_of(shown["assistant"]),
+        **opened(assistant_settings.shown_of(shown["assistant"]), shown["assistant"].version),
         **shown,
+        "phrases": json.loads(shown["assistant"].phrases),
         "embeds": [(widget.name, embed_code(house.settings.address, widget)) for widget in shown["widgets"]],
         "ink_on": ink_on,
         "tried": None,
@@ -198,36 +192,6 @@ def _one(session_id: str, team_id: str, assistant_id: str, search: str) -> tuple
         "found_count": knowledge.count_entries(assistant_id, search) if search else count,
     }
     return member, team_named(team_id), shown
-
-
-def _form_of(assistant: Assistant) -> dict[str, Any]:
-    return {
-        "typed": assistant_settings.typed_of(assistant),
-        "faults": {},
-        "version": assistant.version,
-        "began": assistant_settings.marks_of_assistant(assistant),
-        "meanwhile": None,
-        "phrases": json.loads(assistant.phrases),
-    }
-
-
-def _form_after(meanwhile: ChangedMeanwhile) -> dict[str, Any]:
-    """The form goes on with what was typed and with what others saved where nothing was."""
-    people = sorted(set(meanwhile.by.values()))
-    told = {"by": meanwhile.by, "people": people, "overwrites": meanwhile.overwrites}
-    return {**_form_of(meanwhile.assistant), "typed": meanwhile.typed, "meanwhile": told}
-
-
-def _version_of(form: dict[str, str]) -> int:
-    """The version that a form began with; a form that does not say is older than any."""
-    version = form.get("version", "")
-    return int(version) if version.isascii() and version.isdigit() and len(version) <= 9 else -1
-
-
-def _marks_of(form: dict[str, str]) -> Marks:
-    """What a form began with, as it was given with it."""
-    pairs = (pair.split(":", 1) for pair in form.get("began", "").split())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
 
 def _searched(request: web.Request) -> str:

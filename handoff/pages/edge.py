@@ -39,6 +39,7 @@ POLICY = "; ".join(
     )
 )
 CODES = {404: "not_found", 405: "not_allowed", 408: "too_slow", 413: "too_large", 500: "unavailable", 503: "unavailable"}
+REASONS = {404: NotFound.message, 405: "This address does not take what was sent to it."}
 TITLES = {403: "Not allowed", 404: "Not found", 405: "Not possible", 413: "Too large", 503: "Not available"}
 
 
@@ -73,7 +74,7 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as fault:
         if fault.status < 400:
             raise
-        words = fault.text if fault.status == 400 and fault.text else fault.reason
+        words = fault.text if fault.status == 400 and fault.text else REASONS.get(fault.status, fault.reason)
         answer = answer_of_fault(request, fault.status, words)
         if "Allow" in fault.headers:
             answer.headers["Allow"] = fault.headers["Allow"]
@@ -82,7 +83,7 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # a path under /static/ that no file can have
-            return answer_of_fault(request, 404, web.HTTPNotFound().reason)
+            return answer_of_fault(request, 404, REASONS[404])
         return _failed(request)
     except Exception:
         return _failed(request)

@@ -13,6 +13,7 @@ from handoff.knowledge import EntryChanged, EntryDeleted, EntryText, TooManyEntr
 from handoff.pages import HOUSE
 from handoff.pages.assistants import assistant_page
 from handoff.pages.edge import read_form
+from handoff.pages.forms import id_for
 from handoff.pages.team import faults_of, fields_of, id_in_path, in_place, see, visitor, wants_partial
 
 routes = web.RouteTableDef()
@@ -49,9 +50,7 @@ async def new(request: web.Request) -> web.Response:
 @in_place
 async def add(request: web.Request) -> web.Response:
     form = await read_form(request)
-    typed, entry_id = fields_of(EntryText, form), form.get("entry_id", "")
-    if not (entry_id.isalnum() and entry_id.isascii() and len(entry_id) <= 64):
-        entry_id = new_id()
+    typed, entry_id = fields_of(EntryText, form), id_for(form, "entry_id")
     try:
         text = EntryText.model_validate(typed)
     except ValidationError as error:

@@ -12,7 +12,8 @@ from handoff.knowledge import EntryText, TooManyEntries
 from handoff.models import Entry
 from handoff.pages import HOUSE
 from handoff.pages.entries import ENTRIES
-from handoff.pages.team import faults_of, frame, id_in_path, in_place, see, show, team_named, visitor, wants_partial
+from handoff.pages.forms import lead
+from handoff.pages.team import faults_of, frame, id_in_path, in_place, show, team_named, visitor
 from handoff.pages.upload import read_upload
 from handoff.seats import Agent
 
@@ -38,7 +39,7 @@ async def preview(request: web.Request) -> web.Response:
     try:
         file = (await read_upload(request, FILE_BYTES + AROUND)).get("file", b"")
         if not file:
-            raise FileRefused("Choose a file first.")
+            raise FileRefused("Choose a file with rows in it.")
         if len(file) > FILE_BYTES:
             raise TooLarge
         rows = await asyncio.to_thread(imports.read_csv, file)
@@ -66,8 +67,7 @@ async def carry_out(request: web.Request) -> web.Response:
         added, updated = await request.app[HOUSE].database.write(team_id, imports.import_entries, *arguments)
     except (KnowledgeChanged, TooManyEntries) as refusal:
         return await _page(request, refusal.status, rows=rows, refusal=refusal, overwrite=overwrite)
-    path = f"{_path(request)}?added={added}&updated={updated}"
-    return web.Response(headers={"HX-Redirect": path}) if wants_partial(request) else see(path)
+    return lead(request, f"{_path(request)}?added={added}&updated={updated}")
 
 
 async def _page(

@@ -15,6 +15,7 @@ from handoff.members import LastOwner, OwnersOnly, RoleTyped
 from handoff.models import Team
 from handoff.pages import HOUSE
 from handoff.pages.edge import read_form, signed_in
+from handoff.pages.forms import id_for
 from handoff.pages.team import (
     faults_of,
     fields_of,
@@ -72,9 +73,7 @@ async def team(request: web.Request) -> web.Response:
 async def invite(request: web.Request) -> web.Response:
     user, team_id = await visitor(request), id_in_path(request, "team")
     form = await read_form(request)
-    typed, invitation_id = fields_of(InvitationTyped, form), form.get("invitation_id", "")
-    if not (invitation_id.isalnum() and invitation_id.isascii() and len(invitation_id) <= 64):
-        invitation_id = new_id()
+    typed, invitation_id = fields_of(InvitationTyped, form), id_for(form, "invitation_id")
     refused = {"typed": typed, "invitation_id": invitation_id}
     try:
         wanted = InvitationTyped.model_validate(typed)

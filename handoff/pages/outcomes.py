@@ -12,6 +12,7 @@ from handoff.errors import Invalid
 from handoff.outcomes import NameUsed, OutcomeNamed, TooMany
 from handoff.pages import HOUSE
 from handoff.pages.edge import read_form
+from handoff.pages.forms import id_for
 from handoff.pages.team import faults_of, fields_of, frame, id_in_path, in_place, see, show, team_named, visitor, wants_partial
 from handoff.seats import Agent
 
@@ -31,9 +32,7 @@ async def outcomes_page(request: web.Request) -> web.Response:
 @in_place
 async def add(request: web.Request) -> web.Response:
     form = await read_form(request)
-    typed, outcome_id = fields_of(OutcomeNamed, form), form.get("outcome_id", "")
-    if not (outcome_id.isalnum() and outcome_id.isascii() and len(outcome_id) <= 64):
-        outcome_id = new_id()
+    typed, outcome_id = fields_of(OutcomeNamed, form), id_for(form, "outcome_id")
     try:
         await _write(request, outcomes.add, outcome_id, OutcomeNamed.model_validate(typed))
     except (ValidationError, NameUsed, TooMany) as refusal:

@@ -1,11 +1,18 @@
-/** Where a swap took the focused control away and put no other in its place, the section's heading gets the focus. */
+/** Where a swap took the focused control away and put no other in its place, its section's heading gets the focus. A page that
+    brings itself up to date while the focus is elsewhere, or nowhere, leaves it there. */
 export function keepFocus() {
-  let heading = null;
+  let section = null;
   document.addEventListener("htmx:before:request", (event) => {
-    heading = event.target.closest?.("section")?.querySelector("h2[tabindex]") ?? heading;
+    const around = event.target.closest?.("section");
+    if (around?.contains(document.activeElement)) section = around;
   });
   document.addEventListener("htmx:finally:request", () => {
-    if (document.activeElement === document.body && heading?.isConnected) heading.focus();
-    heading = null;
+    if (document.activeElement === document.body) headingOf(section)?.focus();
+    section = null;
   });
+}
+
+function headingOf(section) {
+  const shown = section?.isConnected ? section : section && document.getElementById(section.id);
+  return shown?.querySelector("h2[tabindex]");
 }

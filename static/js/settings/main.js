@@ -1,21 +1,21 @@
 import { offerCopying } from "./copy.js";
 import { keepFocus } from "./focus.js";
 import { Live } from "./live.js";
+import { showWhereWeAre } from "./navigation.js";
 import { takeDoubleClicksOnce } from "./once.js";
 import { showOutcomes } from "./outcomes.js";
 import { localiseTimes } from "./times.js";
 import { keepTyped } from "./typing.js";
-import { keepWidgetForm } from "./widget_form.js";
 import { previewWidget } from "./widget_preview.js";
 import { offerTrying } from "./try.js";
 
 takeDoubleClicksOnce();
 showOutcomes();
 keepFocus();
+showWhereWeAre();
 keepTyped();
 offerCopying();
 localiseTimes();
-keepWidgetForm();
 previewWidget();
 offerTrying();
 new Live(document.getElementById("live")).open();

@@ -20,6 +20,8 @@ export function keepTyped() {
 }
 
 function mayReplace({ target, fragment }, fact) {
+  // Who has just been refused something reads why first: the first connection may come after that answer.
+  if (fact === "came_back" && target?.querySelector("[role=alert]")) return false;
   const next = fragment.querySelector("[data-version]")?.dataset.version;
   if (!target?.dataset.version || next === undefined) return true;
   if (next === heldBy(target)) return false;
@@ -46,10 +48,12 @@ function forms(target) {
 }
 
 function isWrittenIn(target) {
-  return Boolean(target.querySelector(".entry-form")) || [...target.querySelectorAll("input, textarea")].some(isChanged);
+  if (target.matches("[data-unsaved]") || target.querySelector(".entry-form")) return true;
+  return [...target.querySelectorAll("input, textarea, option")].some(isChanged);
 }
 
 function isChanged(control) {
+  if (control.localName === "option") return control.defaultSelected && !control.selected;
   if (control.type === "hidden" || control.type === "search") return false;
   if (control.type === "radio" || control.type === "checkbox") return control.checked !== control.defaultChecked;
   return control.value !== control.defaultValue;

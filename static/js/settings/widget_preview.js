@@ -9,7 +9,9 @@ export function previewWidget() {
   if (!form()) return;
   show(form());
   document.addEventListener("input", ({ target }) => target.form === form() && typed(target));
-  document.addEventListener("htmx:after:swap", () => show(form()));
+  // htmx would carry the style over as text, which the page's policy forbids; it is painted again afterwards.
+  document.addEventListener("htmx:before:swap", () => document.getElementById("widget-preview").removeAttribute("style"));
+  for (const then of ["htmx:after:swap", "htmx:finally:request"]) document.addEventListener(then, () => show(form()));
 }
 
 function typed(field) {
