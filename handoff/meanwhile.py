@@ -15,13 +15,13 @@ from peewee import Expression
 
 from handoff import audit
 from handoff.errors import NotFound, Refused
-from handoff.models import Assistant, Audit, User, Widget
+from handoff.models import Assistant, Audit, Team, User, Widget
 from handoff.seats import Agent
 
 MOST_EDITS = 100  # looked at to find out who changed a field
 
 Values = dict[str, str]  # the fields of a form, as text
-Row = TypeVar("Row", Assistant, Widget)
+Row = TypeVar("Row", Assistant, Widget, Team)
 
 
 def mark(text: str) -> str:
@@ -87,7 +87,7 @@ class Edit:
 
     admin: Agent  # who sent it
     kind: str  # of its line in the audit
-    row: Assistant | Widget
+    row: Assistant | Widget | Team
     kept: Values
     typed: Values
     began: Began

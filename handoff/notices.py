@@ -3,18 +3,18 @@
 The webhook's secret goes in and never out, as the keys of assistants do.
 """
 
-import hashlib
 import json
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from handoff import audit
-from handoff.answers import Address, Key, fault_of_address
+from handoff import meanwhile
+from handoff.answers import ANOTHER_KEY, Address, Key, fault_of_address
 from handoff.database import Happened
 from handoff.errors import Refused
 from handoff.events import storable
 from handoff.knowledge import Typed
+from handoff.meanwhile import Began, Edit, Values
 from handoff.models import Team
 from handoff.people import an_address, plain_address
 from handoff.seals import Seal
@@ -32,16 +32,6 @@ class NoticesIncomplete(Refused):
     def __init__(self, faults: dict[str, str]) -> None:
         super().__init__("Some of these settings need another look.")
         self.faults = faults
-
-
-class NoticesChanged(Refused):
-    code = "conflict"
-    status = 409
-    message = "Somebody else saved these settings while you were typing."
-
-    def __init__(self, team: Team) -> None:
-        super().__init__()
-        self.team = team
 
 
 def _listed(text: Any) -> Any:
@@ -77,43 +67,37 @@ def of_team(session_id: str, team_id: str) -> tuple[Agent, Team]:
     return agent_in(team_id, session_id), Team.get_by_id(team_id)
 
 
-def shown_of(team: Team) -> dict[str, str]:
-    """What the fields of the form begin with: everything but the secret."""
-    return {name: str(getattr(team, name)) for name in SHOWN} | {"notice_emails": "\n".join(json.loads(team.notice_emails))}
+def shown_of(team: Team) -> Values:
+    """What the fields of the form begin with. Of the secret it tells which one it is, by its sealed form, and nothing else."""
+    shown = {name: str(getattr(team, name)) for name in SHOWN} | {"notice_emails": "\n".join(json.loads(team.notice_emails))}
+    return shown | {"notice_key": meanwhile.mark(team.notice_key) if team.notice_key else ""}
 
 
-def mark_of(team: Team) -> str:
-    """A short mark of these settings, which tells whether they still are the same."""
-    values = [getattr(team, name) for name in (*SHOWN, "notice_key")]
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
-
-
-def change(session_id: str, team_id: str, typed: NoticesTyped, mark: str, keys: Seal, allow_private: bool) -> Happened[None]:
-    """Save, if these settings still are those of that mark. What stands there already is saved already.
-
-    Raises NoticesIncomplete, NoticesChanged.
-    """
+def change(session_id: str, team_id: str, typed: NoticesTyped, began: Began, keys: Seal, allow_private: bool) -> Happened[None]:
+    """Save the settings. Raises NoticesIncomplete, ChangedMeanwhile."""
     admin = admin_in(team_id, session_id)
-    kept = Team.get_by_id(team_id)
-    columns = {**typed.model_dump(include=set(SHOWN)), "notice_emails": json.dumps(typed.notice_emails)}
-    if all(getattr(kept, name) == value for name, value in columns.items()) and _is_kept(typed.notice_key, kept, keys):
+    kept = meanwhile.held(Team, Team.id == team_id)
+    edit = Edit(admin, "notices_changed", kept, shown_of(kept), _shown(typed, kept, keys), began)
+    if not edit.fields:
         return Happened(None)
+    edit.must_be_unchanged()
     faults = _faults(typed, kept, allow_private)
     if faults:
         raise NoticesIncomplete(faults)
-    if mark_of(kept) != mark:
-        raise NoticesChanged(kept)
-    if not typed.notice_url:
-        columns["notice_key"] = ""
-    elif typed.notice_key:
-        columns["notice_key"] = keys.close(typed.notice_key)
-    Team.update(columns).where(Team.id == team_id).execute()
-    audit.note(team_id, admin.user_id, "notices_changed")
+    columns = {**typed.model_dump(include=set(SHOWN)), "notice_emails": json.dumps(typed.notice_emails)}
+    if "notice_key" in edit.fields:
+        columns["notice_key"] = keys.close(typed.notice_key) if typed.notice_url else ""
+    edit.save(columns)
     return Happened(None)
 
 
-def _is_kept(secret: str, kept: Team, keys: Seal) -> bool:
-    return not secret or keys.open(kept.notice_key) == secret
+def _shown(typed: NoticesTyped, kept: Team, keys: Seal) -> Values:
+    """What the form would begin with when this is saved. Without a webhook there is no secret; one that is kept already stays."""
+    shown = {name: str(getattr(typed, name)) for name in SHOWN} | {"notice_emails": "\n".join(typed.notice_emails)}
+    shown["notice_key"] = shown_of(kept)["notice_key"] if typed.notice_url else ""
+    if typed.notice_url and typed.notice_key and keys.open(kept.notice_key) != typed.notice_key:
+        shown["notice_key"] = ANOTHER_KEY
+    return shown
 
 
 def _faults(typed: NoticesTyped, kept: Team, allow_private: bool) -> dict[str, str]:

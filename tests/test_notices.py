@@ -87,7 +87,8 @@ class Office:
 
     async def fields(self, **changes: str) -> dict[str, str]:
         """What the page's form holds, with those changes."""
-        mark = (await self.page.look("notices/")).text.partition('name="mark" value="')[2].partition('"')[0]
+        seen = (await self.page.look("notices/")).text
+        began = {name: seen.partition(f'name="{name}" value="')[2].partition('"')[0] for name in ("version", "began")}
         team = await self.stage.look(lambda: Team.get_by_id(self.stage.team_id))
         shown = {
             "notice_seconds": str(team.notice_seconds),
@@ -96,7 +97,7 @@ class Office:
             "notice_emails": "\r\n".join(json.loads(team.notice_emails)),
             "away_text": team.away_text,
         }
-        return {**shown, "mark": mark, **changes}
+        return {**shown, **began, **changes}
 
     async def save(self, **changes: str) -> None:
         saved = await self.page.send("notices/", await self.fields(**changes))
@@ -352,7 +353,7 @@ async def test_of_two_admins_the_later_is_told_and_loses_nothing(office: Office)
     for _ in range(2):  # a double submit is one
         assert (await office.page.send("notices/", theirs)).status == 303
     late = await office.page.send("notices/", mine, headers=HTMX)
-    assert late.status == 409 and "Mine." in late.text and "Theirs." in late.text
+    assert late.status == 409 and "Mine." in late.text and "Theirs." in late.text and late.says("Ada changed this meanwhile, to:")
     lines = await office.stage.look(lambda: Audit.select().where(Audit.kind == "notices_changed").count())
     assert lines == 1
 

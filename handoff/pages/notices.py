@@ -11,10 +11,12 @@ from handoff import deliveries, notices
 from handoff.clock import new_id
 from handoff.deliveries import NoTarget, TooManyTests
 from handoff.errors import Invalid
+from handoff.meanwhile import Began, ChangedMeanwhile
 from handoff.models import Delivery, Team
-from handoff.notices import NoticesChanged, NoticesIncomplete, NoticesTyped
+from handoff.notices import NoticesIncomplete, NoticesTyped
 from handoff.pages import HOUSE
 from handoff.pages.edge import read_form
+from handoff.pages.forms import id_for, opened, refused, replacing, told
 from handoff.pages.team import (
     faults_of,
     fields_of,
@@ -49,22 +51,18 @@ async def page(request: web.Request) -> web.Response:
 async def change(request: web.Request) -> web.Response:
     user, team_id = await visitor(request), id_in_path(request, "team")
     house, form = request.app[HOUSE], await read_form(request)
-    typed = fields_of(NoticesTyped, form)
-    again: dict[str, Any] = {"typed": typed, "mark": form.get("mark", "")}
+    typed, began = fields_of(NoticesTyped, form), Began.brought(form)
     if form.get("generate"):
-        return await _page(request, generated=secrets.token_urlsafe(32), **again)
+        return await _page(request, generated=secrets.token_urlsafe(32), **refused(typed, {}, began))
     try:
-        wanted = (NoticesTyped.model_validate(typed), again["mark"], house.notice_keys, house.settings.allow_private_addresses)
+        wanted = (NoticesTyped.model_validate(typed), began, house.notice_keys, house.settings.allow_private_addresses)
         await house.database.write(team_id, notices.change, user.session_id, team_id, *wanted)
-    except ValidationError as error:
-        return await _page(request, status=422, faults=_with_secret(request, typed, faults_of(error)), **again)
-    except NoticesIncomplete as refusal:
-        return await _page(request, status=422, faults=_with_secret(request, typed, refusal.faults), **again)
-    except NoticesChanged as refusal:
-        again["mark"] = notices.mark_of(refusal.team)
-        theirs = {name: value for name, value in notices.shown_of(refusal.team).items() if value != typed[name]}
-        faults = _with_secret(request, typed, {})
-        return await _page(request, status=409, conflict=refusal.words, theirs=theirs, faults=faults, **again)
+    except (ValidationError, NoticesIncomplete) as refusal:
+        faults = refusal.faults if isinstance(refusal, NoticesIncomplete) else faults_of(refusal)
+        lost = {} if wants_partial(request) else _lost(typed)
+        return await _page(request, status=422, **refused(typed, lost | faults, began))
+    except ChangedMeanwhile as meanwhile:
+        return replacing(await _page(request, status=meanwhile.status, **{**told(meanwhile), "faults": _lost(typed)}))
     return await _done(request, "Saved.")
 
 
@@ -72,9 +70,7 @@ async def change(request: web.Request) -> web.Response:
 @in_place
 async def test(request: web.Request) -> web.Response:
     user, team_id = await visitor(request), id_in_path(request, "team")
-    house, test_id = request.app[HOUSE], (await read_form(request)).get("test_id", "")
-    if not (test_id.isalnum() and test_id.isascii() and len(test_id) <= 64):
-        test_id = new_id()
+    house, test_id = request.app[HOUSE], id_for(await read_form(request), "test_id")
     try:
         wanted = (user.session_id, team_id, test_id, house.settings.address)
         await house.database.write(team_id, deliveries.queue_test, *wanted)
@@ -99,15 +95,12 @@ async def _done(request: web.Request, said: str, partial: str = FORM) -> web.Res
     if not wants_partial(request):
         return see(f"/teams/{id_in_path(request, 'team')}/notices/")
     answer = await _page(request, partial, said=said)
-    if partial == FORM:
-        answer.headers["HX-Reswap"] = "outerHTML"  # a morph would leave in the fields what was typed
-    return answer
+    return replacing(answer) if partial == FORM else answer
 
 
-def _with_secret(request: web.Request, typed: dict[str, str], faults: dict[str, str]) -> dict[str, str]:
-    """Without JavaScript a secret that was typed is lost with the page, and has to be typed again."""
-    lost = {"notice_key": TYPE_AGAIN} if typed["notice_key"] and not wants_partial(request) else {}
-    return lost | faults
+def _lost(typed: dict[str, str]) -> dict[str, str]:
+    """A secret that was typed is lost with its field, where the form is put in place anew."""
+    return {"notice_key": TYPE_AGAIN} if typed["notice_key"] else {}
 
 
 async def _page(request: web.Request, partial: str = FORM, status: int = 200, **more: Any) -> web.Response:
@@ -116,16 +109,12 @@ async def _page(request: web.Request, partial: str = FORM, status: int = 200, **
     member, named, team, log = await house.database.read(_state, user.session_id, team_id)
     context = {
         **frame(user, member, named, "notices"),
+        **opened(notices.shown_of(team), team.version),
         "moment": moment,
-        "typed": notices.shown_of(team),
-        "mark": notices.mark_of(team),
         "kept": bool(team.notice_key),
         "host": urlsplit(team.notice_url).netloc,
         "log": [_line(delivery) for delivery in log],
         "test_id": new_id(),
-        "faults": {},
-        "theirs": {},
-        "conflict": None,
         "generated": None,
         "refused": None,
         "said": None,
