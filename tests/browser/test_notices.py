@@ -26,8 +26,10 @@ TITLE = "Console \N{EN DASH} Handoff"
 # Audio begins when a gesture allows it, or at once in a page that was told so; the permission is one for all tabs.
 RECORDER = """
 window.played = [];
+window.audio = [];
 window.shown = [];
 window.AudioContext = class extends EventTarget {
+  constructor() { super(); window.audio.push(this); }
   state = 'suspended';
   currentTime = 0;
   resume() {
@@ -86,6 +88,10 @@ async def another_tab(page: Page, stage: Stage) -> Page:
     return tab
 
 
+async def _sounded(page: Page, times: int) -> bool:
+    return await sounds(page) == times
+
+
 async def sounds(page: Page) -> int:
     return await page.evaluate("window.played.length")
 
@@ -136,13 +142,20 @@ async def test_who_is_cancelling_sounds_and_shows_within_two_seconds_and_a_takeo
     assert await page.evaluate("window.shown[0].isClosed")
 
 
-async def test_of_two_tabs_one_sounds_and_the_other_when_that_is_closed(stage: Stage, desk) -> None:
+@pytest.fixture
+async def tabs(stage: Stage, desk: Any) -> tuple[Page, Page]:
+    """Two tabs of Ada's, of which the first sounds and shows."""
     await stage.hold_assistant()
     first = await desk(stage, await stage.agent("Ada"))
     second = await another_tab(first, stage)
     await expect(second.locator("#sound-state")).to_have_text(re.compile("^Waiting"))
     await second.locator("#nothing-open").click()
     await expect(second.locator("#sound-state")).to_have_text("On.")
+    return first, second
+
+
+async def test_of_two_tabs_one_sounds_and_the_other_when_that_is_closed(stage: Stage, tabs) -> None:
+    first, second = tabs
     id = await wants_human(stage)
     await expect(row(second, id)).to_be_visible()
     await has_noticed(first)
@@ -152,14 +165,35 @@ async def test_of_two_tabs_one_sounds_and_the_other_when_that_is_closed(stage: S
     await has_noticed(second)
 
 
+async def test_a_tab_that_the_browser_freezes_hands_over_at_once_and_does_not_claim_it_back(stage: Stage, tabs) -> None:
+    """A Chromium without a screen hides and freezes no page, so the page is told that it will be."""
+    first, second = tabs
+    await first.evaluate("document.dispatchEvent(new Event('freeze'))")
+    await wants_human(stage)
+    await has_noticed(second)
+    await first.evaluate("document.dispatchEvent(new Event('resume'))")
+    id = await wants_human(stage)
+    await expect(row(first, id)).to_be_visible()
+    await wait_until(lambda: _has_shown(second, 2), 2, "the other one goes on")
+    assert (await sounds(first), await shown(first)) == (0, [])
+
+
+async def _has_shown(page: Page, times: int) -> bool:
+    return len(await shown(page)) == times
+
+
+async def test_a_tab_whose_audio_was_taken_away_is_relieved(stage: Stage, tabs) -> None:
+    first, second = tabs
+    await first.evaluate("window.audio[0].state = 'interrupted'")
+    await wants_human(stage)
+    await wait_until(lambda: _sounded(second, 1), 10, "the other tab steps in")
+    assert (await sounds(first), len(await shown(first)), await shown(second)) == (0, 1, [])
+
+
 async def test_a_hidden_tab_notices_by_the_fact_alone(stage: Stage, desk) -> None:
-    """Chromium lets the timers of a long hidden tab run once a minute: here none runs at all."""
+    """Chromium lets the timers of a tab that was hidden for long run once a minute: here none runs at all, and no frame comes."""
     await stage.hold_assistant()
     page = await desk(stage, await stage.agent("Ada"))
-    devtools = await page.context.new_cdp_session(page)
-    await devtools.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
-    front = await page.context.new_page()
-    await front.bring_to_front()
     await page.evaluate("Object.defineProperty(document, 'visibilityState', {get: () => 'hidden'})")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await page.evaluate("window.setTimeout = () => 0; window.requestAnimationFrame = () => 0")
@@ -180,13 +214,13 @@ async def test_after_a_broken_connection_only_what_came_meanwhile_is_noticed(beh
     second = await wants_human(stage)
     await line.accept()
     await expect(row(page, second)).to_be_visible()
-    await wait_until(lambda: _has_shown(page, [first, second]), 5, "the second is noticed, the first is not again")
+    await wait_until(lambda: _are_shown(page, [first, second]), 5, "the second is noticed, the first is not again")
     await page.reload()
     await expect(row(page, second)).to_be_visible()
     assert await shown(page) == []
 
 
-async def _has_shown(page: Page, ids: list[str]) -> bool:
+async def _are_shown(page: Page, ids: list[str]) -> bool:
     return await page.evaluate("window.shown.map(({tag}) => tag)") == [f"handoff:{id}" for id in ids]
 
 
@@ -205,10 +239,6 @@ async def test_what_nobody_sees_to_sounds_again_three_times_and_not_once_it_was_
     await expect(page.locator("#conversation")).to_have_attribute("data-state", "open")
     await page.clock.fast_forward(31_000)
     assert await sounds(page) == 5
-
-
-async def _sounded(page: Page, times: int) -> bool:
-    return await sounds(page) == times
 
 
 async def test_what_a_colleague_has_is_no_notice_and_what_they_take_over_falls_silent(stage: Stage, desk) -> None:

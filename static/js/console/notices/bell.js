@@ -23,7 +23,7 @@ export class Bell {
   opening() {
     const { bottom, right } = part("notices-button").getBoundingClientRect();
     this.menu.style.insetBlockStart = `${bottom + 6}px`;
-    this.menu.style.insetInlineEnd = `${Math.max(12, innerWidth - right)}px`;
+    this.menu.style.setProperty("--from-end", `${innerWidth - right}px`);
     this.draw();
   }
 

@@ -28,6 +28,8 @@ export class Notices {
     this.makeDuties();
     this.bell = new Bell(this);
     for (const gesture of ["pointerdown", "keydown"]) addEventListener(gesture, () => this.choices.sound && this.sound.prepare(), { capture: true });
+    document.addEventListener("freeze", () => this.freeze());
+    document.addEventListener("resume", () => this.changed());
     this.changed();
   }
 
@@ -49,6 +51,12 @@ export class Notices {
     this.sounding?.seek();
     this.showing?.seek();
     this.bell?.draw();
+  }
+
+  /** The browser stops a tab that was long hidden: another one has to do it. */
+  freeze() {
+    this.sounding.leave();
+    this.showing.leave();
   }
 
   // --- what comes ---

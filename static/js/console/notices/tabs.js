@@ -15,16 +15,16 @@ export class Tabs {
 
 /**
  * Something that one tab does for all of them: whoever holds the lock of that name. The browser gives it to the next tab as soon as
- * the holder is closed. A holder that says nothing (frozen, or its audio taken away) is relieved after a while.
+ * the holder is closed or frozen. A holder that says nothing, as when its audio was taken away, is relieved after a while.
  */
 export class Duty {
   constructor({ name, tabs, isAble, isWanted, act }) {
-    Object.assign(this, { name, tabs, isAble, isWanted, act, isMine: false, isSought: false, timers: new Map() });
+    Object.assign(this, { name, tabs, isAble, isWanted, act, isMine: false, isSought: false, queueing: null, timers: new Map() });
   }
 
   /** To be called whenever this tab may have become able. */
   seek() {
-    if (!this.isSought && this.isAble()) this.request({});
+    if (!this.isSought && this.isAble()) this.request();
   }
 
   call(notice) {
@@ -52,21 +52,31 @@ export class Duty {
     this.tabs.say({ done: this.name, id: notice.id });
   }
 
+  /** Before this tab is frozen: the next one in the queue has it at once. */
+  leave() {
+    this.isMine = this.isSought = false;
+    this.queueing?.abort();
+    this.release?.();
+  }
+
   async request(options) {
     this.isSought = true;
     // Only pages with https have locks; without them each tab is on its own.
     if (!navigator.locks) return this.hold();
+    this.queueing?.abort();
+    const queueing = (this.queueing = new AbortController());
     try {
-      await navigator.locks.request(`${this.tabs.name}:${this.name}`, options, () => this.hold());
+      await navigator.locks.request(`${this.tabs.name}:${this.name}`, options ?? { signal: queueing.signal }, () => this.hold());
     } catch (error) {
+      if (error.name !== "AbortError" || queueing.signal.aborted) return;
       this.isMine = false;
-      if (error.name === "AbortError") this.request({}); // another tab stepped in: behind it in the queue
+      this.request(); // another tab stepped in: behind it in the queue
     }
   }
 
-  /** Until the tab is closed. */
+  /** Until the tab is closed or frozen. */
   hold() {
     this.isMine = true;
-    return new Promise(() => {});
+    return new Promise((release) => (this.release = release));
   }
 }
