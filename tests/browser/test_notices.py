@@ -11,7 +11,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from handoff.assistants import NeedsHuman
-from handoff.models import Conversation
+from handoff.clock import now
+from handoff.models import Conversation, Signal, Widget
 from tests.browser.axe import fits
 from tests.browser.pages import row, say, tab_to
 from tests.browser.test_signals import many
@@ -222,6 +223,30 @@ async def test_after_a_broken_connection_only_what_came_meanwhile_is_noticed(beh
 
 async def _are_shown(page: Page, ids: list[str]) -> bool:
     return await page.evaluate("window.shown.map(({tag}) => tag)") == [f"handoff:{id}" for id in ids]
+
+
+async def test_what_comes_up_from_the_pages_below_is_no_news(stage: Stage, desk) -> None:
+    await stage.hold_assistant()
+    widget_id = await stage.look(lambda: Widget.get().id)
+    ids = await stage.make(lambda: many(stage, widget_id))
+    await stage.make(lambda: [_call(id, 60_000 - number) for number, id in enumerate(ids[:90])])
+    page = await desk(stage, await stage.agent("Ada"))
+    await page.locator("#more-conversations").click()
+    await expect(page.locator("#conversations .row")).to_have_count(100)
+    await page.get_by_label("Needs a human").check()
+    await page.locator("#more-conversations").click()
+    await expect(page.locator("#conversations .row")).to_have_count(90)
+    await page.get_by_label("All").check()
+    await wants_human(stage)
+    await has_noticed(page)
+    await expect(page.locator("[data-count=needs_human]")).to_have_text("91")
+    assert (await sounds(page), len(await shown(page))) == (1, 1)
+
+
+def _call(id: str, ago: int) -> None:
+    """It has needed a human for so many milliseconds."""
+    Signal.create(conversation=id, kind="asked_for_human", after=0, raised_at=now() - ago)
+    Conversation.update(needed_since=now() - ago, changed_at=1).where(Conversation.id == id).execute()
 
 
 async def test_what_nobody_sees_to_sounds_again_three_times_and_not_once_it_was_opened(stage: Stage, desk) -> None:

@@ -54,6 +54,7 @@ export class Desk {
     this.outbox = new Outbox({ unsent: this.unsent, onChange: () => this.screen.changed(), post: (send) => this.post(send) });
     this.notices = new Notices({
       userId: this.data.user.id,
+      servedAt: this.data.served_at,
       onOpen: (assistantId, id) => this.openAt(assistantId, id),
       mayNotice: (assistantId, conversation) => this.mayNotice(assistantId, conversation),
       isRead: (id) => id === this.opening.id && isLookedAt(),

@@ -17,8 +17,8 @@ const SETTLING = ["conversation_taken_over", "conversation_closed"];
  * shows it. Facts lead to it and no timer does: in a tab that was long hidden timers come late, facts don't.
  */
 export class Notices {
-  constructor({ userId, onOpen, mayNotice, isRead }) {
-    Object.assign(this, { mayNotice, isRead, known: new Set(), newest: null });
+  constructor({ userId, servedAt, onOpen, mayNotice, isRead }) {
+    Object.assign(this, { servedAt, mayNotice, isRead, known: new Set(), newest: null });
     const changed = () => this.changed();
     this.tabs = new Tabs(userId, (message) => this.told(message));
     this.choices = new Choices(userId, changed);
@@ -68,13 +68,19 @@ export class Notices {
 
   /** A list came: signals that were raised since the last one and that no fact told, as after a broken connection. */
   listed(conversations) {
-    const before = this.newest ?? Infinity;
     const pairs = conversations.flatMap((one) => (one.signals ?? []).map((signal) => [one, signal]));
     for (const [one, signal] of pairs) {
-      if (signal.raised_at > before && signal.cleared_at == null) this.raised(one.assistant_id, one.id, signal, one);
-      else this.keep(signal.id);
+      if (this.newest === null) this.keep(signal.id);
+      else if (signal.raised_at > this.newest && signal.cleared_at == null) this.raised(one.assistant_id, one.id, signal, one);
     }
-    this.newest = Math.max(this.newest ?? 0, ...conversations.map((one) => one.changed_at), ...pairs.map(([, signal]) => signal.raised_at));
+    // Not only of what is listed: what comes up from the pages below is no news either.
+    this.newest = Math.max(this.newest ?? 0, this.serverTime(), ...pairs.map(([, signal]) => signal.raised_at));
+  }
+
+  /** Never ahead of the server's clock, whatever the time is here: the page was on its way before this one began to count. */
+  serverTime() {
+    const [arrival] = performance.getEntriesByType("navigation");
+    return this.servedAt + performance.now() - (arrival?.responseEnd ?? 0);
   }
 
   /** A versioned fact. `conversation`: its row as the fact left it, or undefined where it is not held. */

@@ -19,7 +19,7 @@ export class Tabs {
  */
 export class Duty {
   constructor({ name, tabs, isAble, isWanted, act }) {
-    Object.assign(this, { name, tabs, isAble, isWanted, act, isMine: false, isSought: false, queueing: null, timers: new Map() });
+    Object.assign(this, { name, tabs, isAble, isWanted, act, isMine: false, isSought: false, queueing: null, left: new Map() });
   }
 
   /** To be called whenever this tab may have become able. */
@@ -32,16 +32,16 @@ export class Duty {
     if (this.isMine) return this.perform(notice);
     // Not all at the same moment: the first to step in tells the others.
     const timer = setTimeout(() => this.stepIn(notice), PATIENCE * (1 + Math.random() / 2));
-    this.timers.set(notice.id, timer);
+    this.left.set(notice.id, { notice, timer });
   }
 
   done(id) {
-    clearTimeout(this.timers.get(id));
-    this.timers.delete(id);
+    clearTimeout(this.left.get(id)?.timer);
+    this.left.delete(id);
   }
 
   stepIn(notice) {
-    this.timers.delete(notice.id);
+    this.done(notice.id);
     if (!this.isAble() || !this.isWanted(notice)) return;
     if (!this.isMine) this.request({ steal: true });
     this.perform(notice);
@@ -77,6 +77,7 @@ export class Duty {
   /** Until the tab is closed or frozen. */
   hold() {
     this.isMine = true;
+    for (const { notice } of this.left.values()) this.stepIn(notice); // the former holder went without a word
     return new Promise((release) => (this.release = release));
   }
 }
