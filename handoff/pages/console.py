@@ -7,6 +7,7 @@ from aiohttp_jinja2 import render_template
 from peewee import JOIN
 
 from handoff import seats
+from handoff.clock import now
 from handoff.events import PROTOCOL
 from handoff.identity import SignedIn
 from handoff.models import Assistant, Member, Outcome, Seat, Team, User
@@ -20,7 +21,7 @@ routes = web.RouteTableDef()
 async def console(request: web.Request) -> web.Response:
     user = await signed_in(request)
     teams = await request.app[HOUSE].database.read(teams_of, user.user_id)
-    context = {"user": user, "console": {"user": _named(user), "protocol": PROTOCOL, "teams": teams}}
+    context = {"user": user, "console": {"user": _named(user), "protocol": PROTOCOL, "served_at": now(), "teams": teams}}
     return render_template("console/index.html", request, context)
 
 

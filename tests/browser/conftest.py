@@ -28,8 +28,10 @@ SHOP = """<!doctype html>
 def open_console(open_stage: Any, new_browser_page: Any) -> OpenPage:
     """`page = await open_console(stage, ada, conversation_id)`: the console in a browser of that person's own."""
 
-    async def open(stage: Stage, agent: Agent, conversation_id: str = "", *, url: str = "", **options: Any) -> Page:
+    async def open(stage: Stage, agent: Agent, conversation_id: str = "", *, url: str = "", init: str = "", **options: Any) -> Page:
         page = await new_browser_page(**options)
+        if init:
+            await page.context.add_init_script(init)
         url = url or stage.url
         await page.context.add_cookies([{"name": identity.COOKIE, "value": agent.cookie, "url": url}])
         await page.goto(f"{url}/console#/{stage.assistant_id}" + (f"/{conversation_id}" if conversation_id else ""))

@@ -77,7 +77,7 @@ async def test_of_two_hundred_chats_the_one_without_an_answer_is_on_top_and_the_
     lost = await stage.customer()
     await lost.write("Do you sell anchors?")
     widget_id = (await stage.conversation(lost.conversation_id)).widget_id
-    ids = await stage.make(lambda: _many(stage, widget_id))
+    ids = await stage.make(lambda: many(stage, widget_id))
     page = await open_console(stage, await stage.agent("Ada"))
     await expect(page.locator("[data-count=all]")).to_have_text("201")
     assert lost.conversation_id not in await order(page)
@@ -94,7 +94,7 @@ async def test_of_two_hundred_chats_the_one_without_an_answer_is_on_top_and_the_
     await wait_until(lambda: _is_first(page, lost.conversation_id), 5, "and in need")
 
 
-def _many(stage: Stage, widget_id: str) -> list[str]:
+def many(stage: Stage, widget_id: str) -> list[str]:
     """200 conversations that came later; the later, the more was said in them."""
     ids = []
     for number in range(200):

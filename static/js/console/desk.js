@@ -9,6 +9,7 @@ import { Foot, showProblem } from "./foot.js";
 import { List } from "./list.js";
 import { authorLabel } from "./names.js";
 import { freshTeams, showNoSeat, showSuspended } from "./no_seat.js";
+import { Notices } from "./notices/notices.js";
 import { Opening } from "./opening.js";
 import { Outbox } from "./outbox.js";
 import { currentRoute, goTo, leaveConversation } from "./route.js";
@@ -20,6 +21,7 @@ import { Unsent } from "./unsent.js";
 import { Watching } from "./watching.js";
 
 const part = (id) => document.getElementById(id);
+const isLookedAt = () => document.visibilityState === "visible" && document.hasFocus();
 const chosenFilter = () => document.querySelector("input[name=filter]:checked").value;
 
 /** The agent's desk: puts the parts together and says what follows from what. */
@@ -36,7 +38,12 @@ export class Desk {
   makeParts() {
     this.unsent = new Unsent(this.data.user.id);
     this.connection = new Connection({ onState: (state) => this.connectionChanged(state), onFact: (name, fact) => this.hear(name, fact), onLive: () => this.live() });
-    this.watching = new Watching({ connection: this.connection, onChange: () => this.screen.listChanged(), onRefused: (refusal) => this.watchRefused(refusal) });
+    this.watching = new Watching({
+      connection: this.connection,
+      onChange: () => this.screen.listChanged(),
+      onListed: (rows) => this.notices.listed(rows),
+      onRefused: (refusal) => this.watchRefused(refusal),
+    });
     this.opening = new Opening({
       connection: this.connection,
       onChange: () => this.screen.changed(),
@@ -45,6 +52,13 @@ export class Desk {
     });
     this.typing = new Typing({ me: () => this.place.me, onChange: () => this.screen.changed() });
     this.outbox = new Outbox({ unsent: this.unsent, onChange: () => this.screen.changed(), post: (send) => this.post(send) });
+    this.notices = new Notices({
+      userId: this.data.user.id,
+      servedAt: this.data.served_at,
+      onOpen: (assistantId, id) => this.openAt(assistantId, id),
+      mayNotice: (assistantId, conversation) => this.mayNotice(assistantId, conversation),
+      isRead: (id) => id === this.opening.id && isLookedAt(),
+    });
   }
 
   makeViews() {
@@ -74,6 +88,7 @@ export class Desk {
     part("order").addEventListener("change", () => this.arrange());
     for (const moved of ["popstate", "hashchange"]) addEventListener(moved, () => this.follow());
     document.addEventListener("visibilitychange", () => this.screen.changed());
+    for (const back of ["visibilitychange", "focus"]) addEventListener(back, () => this.attend());
   }
 
   open() {
@@ -93,6 +108,12 @@ export class Desk {
     if (this.screen.isNotice("no-seat")) return;
     const id = route.assistantId === found.assistant.id ? route.conversationId : null;
     if (id !== this.opening.id) this.turnTo(id);
+    this.attend();
+  }
+
+  /** Whoever has it before their eyes need not be called to it again. */
+  attend() {
+    if (this.opening.id && isLookedAt()) this.notices.settle(this.opening.id);
   }
 
   sit({ team, assistant }) {
@@ -101,6 +122,7 @@ export class Desk {
     this.turnTo(null);
     this.list.reset();
     this.typing.stopAll();
+    this.notices.reset();
     part("assistant").value = assistant.id;
     part("settings").href = `/teams/${encodeURIComponent(team.id)}/`;
     this.showSeat();
@@ -128,7 +150,11 @@ export class Desk {
   }
 
   openConversation(id) {
-    goTo(this.place.assistant.id, id);
+    this.openAt(this.place.assistant.id, id);
+  }
+
+  openAt(assistantId, id) {
+    goTo(assistantId, id);
     this.follow();
   }
 
@@ -213,7 +239,14 @@ export class Desk {
     if (name === "conversation_taken_over") this.takenOver(fact);
     if (name === "conversation_closed") this.closing.dismiss(fact.conversation_id);
     if (VERSIONED.includes(name)) this.watching.hear(name, fact);
+    if (VERSIONED.includes(name)) this.notices.hear(name, fact, this.watching.watched.rows.get(fact.conversation_id));
     if (VERSIONED.includes(name) || name.startsWith("draft_")) this.opening.hear(name, fact);
+  }
+
+  /** Not what a colleague has, and only to whoever could take it over. One that the list does not hold may be anybody's. */
+  mayNotice(assistantId, conversation) {
+    const isFree = !conversation?.owner || conversation.owner.id === this.place.me;
+    return this.team?.seat === "held" && assistantId === this.place.assistant.id && isFree;
   }
 
   linesCame(lines) {

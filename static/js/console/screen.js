@@ -1,5 +1,6 @@
 import { setText } from "../shared/clone.js";
 import { showDetails, showHead } from "./head.js";
+import { showNeed } from "./notices/icon.js";
 
 const FRAME = 16;
 const part = (id) => document.getElementById(id);
@@ -58,7 +59,7 @@ export class Screen {
 
   drawCounts(counts) {
     for (const element of document.querySelectorAll("[data-count]")) setText(element, counts ? String(counts[element.dataset.count] ?? "") : "");
-    document.title = (counts?.needs_human ? `(${counts.needs_human}) ` : "") + "Console – Handoff";
+    showNeed(counts?.needs_human ?? 0);
   }
 
   drawEmpty(isEmpty, filter) {
@@ -139,6 +140,7 @@ export class Screen {
   notice(id) {
     for (const other of ["no-seat", "no-assistants"]) part(other).hidden = other !== id;
     this.main.dataset.view = "notice";
+    showNeed(0); // of what is no longer watched nothing is known
   }
 
   isNotice(id) {

@@ -7,8 +7,8 @@ const GROWS_OLD = 15_000; // what was busy is so no more, and no fact says it
 
 /** Keeps the list of one assistant: fetches it, fetches it again when facts leave a gap, and pages on. */
 export class Watching {
-  constructor({ connection, onChange, onRefused }) {
-    Object.assign(this, { connection, onChange, onRefused, assistant: null, filter: "all", order: "need", pages: 1, run: 0, timer: null, fetchedAt: 0 });
+  constructor({ connection, onChange, onListed, onRefused }) {
+    Object.assign(this, { connection, onChange, onListed, onRefused, assistant: null, filter: "all", order: "need", pages: 1, run: 0, timer: null, fetchedAt: 0 });
     this.watched = new Watched(null);
     this.state = "idle"; // idle | fetching | watching
   }
@@ -50,6 +50,7 @@ export class Watching {
       this.state = "watching";
       if (this.order === "busiest") this.timer = setTimeout(() => this.fetch(), GROWS_OLD);
       if (this.watched.fetched(all) === "fetch") this.fetchSoon();
+      this.onListed(all.rows);
       this.onChange();
     } catch (refusal) {
       if (run === this.run) this.failed(refusal);
