@@ -16,33 +16,34 @@ async def fill(stage: Stage, many: int, needing: int) -> None:
     customer = await stage.customer()
     await customer.write("hello")
     widget_id = (await stage.conversation(customer.conversation_id)).widget_id
-    await stage.make(lambda: _fill(stage, widget_id, many, needing))
+    time = now()
+    for begin in range(0, many, 250):  # a lane gives up on who waits for too long
+        numbers = range(begin, min(begin + 250, many))
+        await stage.make(lambda: _fill(stage, widget_id, time, numbers, many // 5, needing))  # noqa: B023 - runs at once
     if not stage.handoff.database.embedded:  # PostgreSQL does so by itself after a while; nobody does it on SQLite
         await stage.make(lambda: stage.handoff.database.peewee.execute_sql("ANALYZE"))
 
 
-def _fill(stage: Stage, widget_id: str, many: int, needing: int) -> None:
-    time = now()
+def _fill(stage: Stage, widget_id: str, time: int, numbers: range, steps: int, needing: int) -> None:
     common = {"team": stage.team_id, "assistant": stage.assistant_id, "widget": widget_id, "ages_from": time + 10**9}
-    ids = [new_id() for _ in range(many)]
-    for begin in range(0, many, 250):
-        part = ids[begin : begin + 250]
-        Customer.insert_many([{"id": id, "widget": widget_id} for id in part]).execute()
-        Conversation.insert_many(
-            [
-                {
-                    **common,
-                    "id": id,
-                    "customer": id,
-                    "version": 1,
-                    "changed_at": time - 10_000 - (at % (many // 5)) * 10,
-                    "needed_since": time - 50_000 + at % 11 if at < needing else NEVER,
-                }
-                for at, id in enumerate(part, begin)
-            ]
-        ).execute()
-    for at, id in enumerate(ids[:needing]):
-        Signal.create(conversation=id, kind="no_answer", after=0, raised_at=time - 50_000 + at % 11)
+    ids = {at: new_id() for at in numbers}
+    Customer.insert_many([{"id": id, "widget": widget_id} for id in ids.values()]).execute()
+    Conversation.insert_many(
+        [
+            {
+                **common,
+                "id": id,
+                "customer": id,
+                "version": 1,
+                "changed_at": time - 10_000 - (at % steps) * 10,
+                "needed_since": time - 50_000 + at % 11 if at < needing else NEVER,
+            }
+            for at, id in ids.items()
+        ]
+    ).execute()
+    for at, id in ids.items():
+        if at < needing:
+            Signal.create(conversation=id, kind="no_answer", after=0, raised_at=time - 50_000 + at % 11)
 
 
 async def pages(agent: Any, **options: Any) -> list[list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from handoff.models import Conversation, Customer
 from tests.cast import Stage
+from tests.waiting import wait_until
 
 
 async def test_pages_leave_nobody_out(stage: Stage) -> None:
@@ -56,14 +57,20 @@ async def test_what_is_fetched_equals_what_the_facts_told(stage: Stage) -> None:
     await customers[2].do("end_conversation")
     for customer in (customers[1], *customers[3:]):
         await customer.heard.wait_for("message_posted", lambda fact: fact["message"]["author"] == "assistant")
-    told = listened(ben.heard.facts)
     fetched = (await ben.do("watch", assistant_id=stage.assistant_id))["conversations"]
+    newest = {conversation["id"]: conversation["version"] for conversation in fetched}
+    await wait_until(lambda: versions(ben.heard.facts).items() >= newest.items(), what="Ben has heard of all that")
+    told = listened(ben.heard.facts)
     assert {conversation["id"] for conversation in fetched} == set(told)
     for conversation in fetched:
         heard = told[conversation["id"]]
         for key in ("version", "last_number", "waiting_since", "needed_since", "owner", "status"):
             assert heard[key] == conversation[key], key
         assert {signal["kind"] for signal in heard["signals"]} == {signal["kind"] for signal in conversation["signals"]}
+
+
+def versions(facts: list[tuple[str, Any]]) -> dict[str, int]:
+    return {id: row["version"] for id, row in listened(facts).items()}
 
 
 def listened(facts: list[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
