@@ -87,9 +87,12 @@ class Gate:
         self._open.wait(3)
         return Happened(None)
 
-    async def is_waited_at(self, many: int) -> None:
-        lanes = self.stage.handoff.database._lanes
-        await wait_until(lambda: sum(lane.jobs.qsize() for lane in lanes) >= many, 2, f"{many} wait")
+    async def is_waited_at(self, *names: str) -> None:
+        """Until these operations wait, in this order; a turn's sign of life may wait among them."""
+        await wait_until(lambda: [name for name in self._waiting() if name in names] == [*names], 2, " and ".join(names))
+
+    def _waiting(self) -> list[str]:
+        return [job.operation.__name__ for lane in self.stage.handoff.database._lanes for job in [*lane.jobs.queue] if job]
 
     def open(self) -> None:
         self._open.set()
@@ -137,9 +140,9 @@ async def test_after_the_last_token_and_before_the_commit(stage: Stage, stub: St
     gate = Gate(stage)
     await gate.close(customer.conversation_id)
     taking = asyncio.create_task(ada.take_over(customer.conversation_id))
-    await gate.is_waited_at(1)
+    await gate.is_waited_at("take_over")
     hand.finish()
-    await gate.is_waited_at(2)
+    await gate.is_waited_at("take_over", "finish")
     gate.open()
     await taking
     await assert_silent(stage, customer, ada, "Five days")
@@ -165,11 +168,11 @@ async def test_between_the_tool_call_and_its_note(stage: Stage, stub: Stub) -> N
     gate = Gate(stage)
     await gate.close(customer.conversation_id)
     taking = asyncio.create_task(ada.take_over(customer.conversation_id))
-    await gate.is_waited_at(1)
+    await gate.is_waited_at("take_over")
     hand.say(stub.note("need", "a lamp"))
     if isinstance(stub, ModelStub):
         hand.say(stub.calls_over())
-    await gate.is_waited_at(2)
+    await gate.is_waited_at("take_over", "remember")
     gate.open()
     await taking
     await stub.calls[0].is_closed(1)

@@ -14,9 +14,20 @@ from handoff.assistants.outgoing import Caps, Outgoing, TryAgain, address_fault
 from tests.stubs import Call, Stub
 
 
+PATIENT = Caps(first_byte=5, idle=5, total=10)
+
+
 @pytest.fixture
 async def outgoing():
     """What may reach the stubs."""
+    made = Outgoing(PATIENT, allow_private=True)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def hasty():
+    """The same, which waits for nobody."""
     made = Outgoing(Caps(first_byte=0.5, idle=0.5, total=2), allow_private=True)
     yield made
     await made.close()
@@ -25,7 +36,7 @@ async def outgoing():
 @pytest.fixture
 async def strict():
     """What may reach public addresses only."""
-    made = Outgoing(Caps(first_byte=0.5, idle=0.5, total=2), allow_private=False)
+    made = Outgoing(PATIENT, allow_private=False)
     yield made
     await made.close()
 
@@ -93,18 +104,18 @@ async def test_a_name_that_comes_to_mean_a_private_address_is_refused_when_it_is
     assert not stub.calls
 
 
-async def test_a_name_whose_server_stalls_holds_up_no_other_thread(outgoing: Outgoing, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_whose_server_stalls_holds_up_no_other_thread(hasty: Outgoing, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     stalled = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: stalled.wait(5) and [])
     try:
-        asking = [asyncio.create_task(reason(outgoing, f"http://stalls{number}.example/")) for number in range(10)]
+        asking = [asyncio.create_task(reason(hasty, f"http://stalls{number}.example/")) for number in range(10)]
         began = time.monotonic()
         await asyncio.to_thread(time.monotonic)
         assert time.monotonic() - began < 0.4
         assert set(await asyncio.gather(*asking)) == {"The model did not begin to answer within 0.5 seconds."}
-        assert outgoing.hangs
+        assert hasty.hangs
     finally:
         stalled.set()
 
@@ -132,7 +143,7 @@ async def test_no_cookie_is_kept_and_no_proxy_of_the_environment_asked(
     assert "Cookie" not in stub.calls[1].headers
 
 
-async def test_each_wait_has_its_end_and_its_words(outgoing: Outgoing, stub: Stub) -> None:
+async def test_each_wait_has_its_end_and_its_words(hasty: Outgoing, stub: Stub) -> None:
     async def pauses(call: Call) -> None:
         await call.head()
         await call.send(b"some")
@@ -156,7 +167,7 @@ async def test_each_wait_has_its_end_and_its_words(outgoing: Outgoing, stub: Stu
     }
     for script, words in expected.items():
         stub.will(script)
-        assert await reason(outgoing, stub.url, seconds=1) == words
+        assert await reason(hasty, stub.url, seconds=1) == words
     for call in stub.calls:
         await call.is_closed(1)
 
