@@ -267,6 +267,7 @@ async def test_who_may_not_gets_nowhere_and_changes_nothing(town: Town, routes) 
         assert after == before, (method, path, [name for name in after if after[name] != before[name]])
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # who may not is tried on both
 async def test_who_may_is_let_in(town: Town, routes) -> None:
     before = await town.rows()
     for method, path in routes:

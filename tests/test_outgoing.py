@@ -13,7 +13,6 @@ from handoff.assistants.event_stream import events
 from handoff.assistants.outgoing import Caps, Outgoing, TryAgain, address_fault
 from tests.stubs import Call, Stub
 
-
 PATIENT = Caps(first_byte=5, idle=5, total=10)
 
 

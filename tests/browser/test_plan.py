@@ -106,14 +106,13 @@ async def test_who_comes_with_a_suspended_seat_and_nothing_left_is_told_whom_to_
     await expect(page.locator(".filters")).to_be_hidden()
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_the_plans_page_is_accessible_and_fits_at_every_width(stage, open_plan, color_scheme):
+async def test_the_plans_page_is_accessible_and_fits_at_every_width(stage, open_plan):
     ada, ben = await stage.member("Ada", role="owner"), await stage.member("Ben", seat="suspended")
     await stage.make(
         lambda: Plan.insert(id="Donaudampfschifffahrtsgesellschaft and more " * 3, human_agents=0, position=9).execute()
     )
     for person in (ada, ben):
-        page = await open_plan(person, color_scheme=color_scheme, allow="409")
+        page = await open_plan(person, allow="409")
         if person is ada:
             await page.locator("#plans button").last.click()
             await expect(page.locator(".row-refusal")).to_be_visible()
